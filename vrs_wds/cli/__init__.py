@@ -1,0 +1,1 @@
+"""The command line `vrs-wds`: one file a command."""

@@ -1,0 +1,66 @@
+"""JPEG to RGB: simplejpeg, strict; Pillow for what it does not know."""
+
+from typing import Final
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from vrs_wds.images.fallbacks import count_fallback
+from vrs_wds.images.jpeg_header import END_MARKER, missing_components, parse_jpeg_header
+from vrs_wds.images.pillow import decode_with_pillow
+from vrs_wds.images.refusal import refusal, refusing
+
+_UNSUPPORTED: Final = {
+    "Could not determine subsampling": "jpeg: unusual subsampling",
+    "Unsupported color conversion": "jpeg: colour conversion",
+    "Unsupported JPEG data precision": "jpeg: precision",
+    "Unsupported JPEG process": "jpeg: process",
+    "arithmetic coding": "jpeg: arithmetic coding",
+    "unknown JFIF revision": "jpeg: odd header",
+    "Unknown Adobe color transform": "jpeg: odd header",
+    "Invalid SOS parameters": "jpeg: odd header",
+}
+"""What simplejpeg says of a sound file that it refuses, and the reason that is counted."""
+
+
+def decode_jpeg(data: bytes, *, where: str) -> NDArray[np.uint8]:
+    """Return the stored picture, not yet turned upright.
+
+    simplejpeg takes libjpeg's warnings about corrupt data for errors, which Pillow does not; so
+    Pillow gets only files that simplejpeg calls unsupported, never those it calls corrupt.
+    """
+    header = parse_jpeg_header(data, where=where)
+    if missing := missing_components(data, header):
+        found = f"no data of components {list(missing)}"
+        raise refusal(where, expected="a complete jpeg image", found=found)
+    with refusing(where, "jpeg"):
+        reason = "jpeg: four colours"
+        if len(header.components) != 4:
+            try:
+                return np.asarray(simplejpeg.decode_jpeg(data, "RGB"), np.uint8)
+            except ValueError as error:
+                reason = _reason_to_fall_back(error)
+        else:
+            _check_four_colours(data)
+    if data.find(END_MARKER, header.first_scan) < 0:  # Pillow may do without
+        found = f"no end marker in {len(data)} bytes"
+        raise refusal(where, expected="a complete jpeg image", found=found)
+    count_fallback(reason)
+    return decode_with_pillow(data, "jpeg", where=where)
+
+
+def _check_four_colours(data: bytes) -> None:
+    """Let simplejpeg look for corrupt data, which Pillow would pass over."""
+    try:
+        simplejpeg.decode_jpeg(data, "CMYK")
+    except ValueError as error:
+        _reason_to_fall_back(error)
+
+
+def _reason_to_fall_back(error: ValueError) -> str:
+    """Return why Pillow should try; raise the error again if the data are corrupt."""
+    for text, reason in _UNSUPPORTED.items():
+        if text in str(error):
+            return reason
+    raise error

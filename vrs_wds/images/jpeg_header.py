@@ -1,0 +1,117 @@
+"""What the marker segments of a JPEG say (ITU-T T.81, annex B)."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from struct import unpack_from
+from typing import Final
+
+from vrs_wds.images.orientation import parse_orientation
+from vrs_wds.images.refusal import refusal
+
+END_MARKER: Final = b"\xff\xd9"
+"""What ends the last scan; bytes that follow belong to something else."""
+
+_SCAN: Final = 0xDA
+_END: Final = 0xD9
+_APP1: Final = 0xE1
+_SCAN_SEGMENT: Final = re.compile(rb"\xff\xda..", re.DOTALL)
+"""The start of a scan: marker and length."""
+_STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
+"""Markers without a length: TEM, the restarts, the start of the image."""
+_PROGRESSIVE: Final = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+@dataclass(frozen=True, slots=True)
+class JpegHeader:
+    """A JPEG up to its first scan."""
+
+    width: int
+    """As stored, in pixels."""
+    height: int
+    """As stored, in pixels."""
+    progressive: bool
+    """Whether a scan may carry some of the coefficients only."""
+    components: bytes
+    """The identifier of each colour component: one byte each."""
+    orientation: int
+    """EXIF orientation, 1..8."""
+    first_scan: int
+    """Offset of the first scan's parameters; the end of the data if there is no scan."""
+
+
+def parse_jpeg_header(data: bytes, *, where: str) -> JpegHeader:
+    """Read the segments up to the first scan; decodes nothing.
+
+    Raises:
+        DecodeError: if no frame header comes before the first scan.
+    """
+    frame, process, orientation, scan = b"", 0, 1, len(data)
+    exif_seen = False
+    for marker, start, stop in _segments(data):
+        if marker in _FRAMES:
+            frame, process = data[start:stop], marker
+        elif marker == _APP1 and not exif_seen and data[start : start + 6] == b"Exif\0\0":
+            orientation, exif_seen = parse_orientation(data[start:stop]), True
+        elif marker == _SCAN:
+            scan = start
+    if len(frame) < 9 or len(frame) < 6 + 3 * frame[5]:
+        found = f"no frame header in the first {scan} of {len(data)} bytes"
+        raise refusal(where, expected="a complete jpeg image", found=found)
+    height, width = unpack_from(">HH", frame, 1)
+    components = frame[6 : 6 + 3 * frame[5] : 3]
+    return JpegHeader(width, height, process in _PROGRESSIVE, components, orientation, scan)
+
+
+def missing_components(data: bytes, header: JpegHeader) -> bytes:
+    """Return the components of which no scan sends the mean colour of a block.
+
+    A decoder paints these grey and does not complain, as when a file with a scan per component
+    was cut between two scans and given an end marker. Almost always the first scan has them all.
+    """
+    start = header.first_scan
+    missing = set(header.components)
+    missing -= _components_of_scan(data, start, progressive=header.progressive)
+    if not missing:
+        return b""
+    end = data.find(END_MARKER, start)
+    # Inside a scan, 0xFF is followed by 0 or by a restart: this finds segments only.
+    for scan in re.finditer(_SCAN_SEGMENT, data[start : end if end >= 0 else len(data)]):
+        missing -= _components_of_scan(data, start + scan.end(), progressive=header.progressive)
+    return bytes(sorted(missing))
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield marker, start and stop of each segment, up to the first scan or what is no segment."""
+    position = 2
+    while (position := _next_marker(data, position)) + 3 < len(data):
+        marker = data[position]
+        if marker == _END:
+            return
+        if marker in _STANDALONE:
+            position += 1
+            continue
+        size = int.from_bytes(data[position + 1 : position + 3], "big")
+        yield marker, position + 3, position + 1 + size
+        if marker == _SCAN or size < 2:
+            return
+        position += 1 + size
+
+
+def _next_marker(data: bytes, position: int) -> int:
+    """Return the offset of a marker's second byte; 0xFF may be repeated before it."""
+    position = data.find(b"\xff", position)
+    if position < 0:
+        return len(data)
+    while position < len(data) and data[position] == 0xFF:
+        position += 1
+    return position
+
+
+def _components_of_scan(data: bytes, start: int, *, progressive: bool) -> set[int]:
+    """Return the components whose first coefficient a scan carries."""
+    count = data[start] if start < len(data) else 0
+    names, spectral_start = data[start + 1 : start + 1 + 2 * count : 2], start + 1 + 2 * count
+    has_first = spectral_start < len(data) and (not progressive or data[spectral_start] == 0)
+    return set(names) if has_first else set()

@@ -1,0 +1,89 @@
+"""PNG to RGB: imagecodecs (libpng), after a check of every chunk."""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from struct import unpack_from
+from typing import Final
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from vrs_wds.images.orientation import parse_orientation
+from vrs_wds.images.refusal import refusal, refusing
+from vrs_wds.images.rgb import to_rgb
+
+_SIGNATURE_BYTES: Final = 8
+_IHDR_START: Final = 16
+_IHDR_BYTES: Final = 13
+
+
+@dataclass(frozen=True, slots=True)
+class PngHeader:
+    """What the chunks say, besides the pixels."""
+
+    width: int
+    """As stored, in pixels."""
+    height: int
+    """As stored, in pixels."""
+    orientation: int
+    """EXIF orientation, 1..8."""
+
+
+def parse_png_header(data: bytes, *, where: str) -> PngHeader:
+    """Read the header and, wherever it stands, the EXIF chunk; checks no checksum.
+
+    Raises:
+        DecodeError: if the data do not begin with a complete header.
+    """
+    orientation, width, height = 1, 0, 0
+    for kind, start, stop in _chunks(data):
+        if start == _IHDR_START and kind == b"IHDR" and stop - start == _IHDR_BYTES:
+            width, height = unpack_from(">II", data, start)
+        elif kind == b"eXIf":
+            orientation = parse_orientation(data[start:stop])
+    if not width:
+        found = f"no IHDR chunk at the start of {len(data)} bytes"
+        raise refusal(where, expected="a complete png image", found=found)
+    return PngHeader(width, height, orientation)
+
+
+def decode_png(data: bytes, *, where: str) -> NDArray[np.uint8]:
+    """Return the stored picture, not yet turned upright.
+
+    libpng expands palettes, small depths and transparency; Pillow is not asked, as it rounds
+    16-bit colours down and accepts some short data.
+    """
+    _check_chunks(data, where=where)
+    with refusing(where, "png"):
+        samples = imagecodecs.png_decode(data)
+    return to_rgb(samples, max_value=int(np.iinfo(samples.dtype).max))
+
+
+def _check_chunks(data: bytes, *, where: str) -> None:
+    """Raise unless every chunk is whole, with its checksum right, up to the end chunk.
+
+    libpng stops at the last row: it misses a lost end, and passes over a damaged `tRNS` or
+    `eXIf`, which changes the picture.
+    """
+    view, kind, stop = memoryview(data), b"", _SIGNATURE_BYTES
+    for kind, start, stop in _chunks(data):
+        if zlib.crc32(view[start - 4 : stop]) != unpack_from(">I", data, stop)[0]:
+            found = f"a wrong checksum of chunk {kind!r} at byte {start - 8}"
+            raise refusal(where, expected="a complete png image", found=found)
+    if kind != b"IEND":
+        found = f"no end chunk in {len(data)} bytes: the last whole chunk ends at byte {stop + 4}"
+        raise refusal(where, expected="a complete png image", found=found)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield kind, start and stop of the body of each whole chunk, up to the end chunk."""
+    position, kind = _SIGNATURE_BYTES, b""
+    while kind != b"IEND" and position + 12 <= len(data):
+        size, kind = unpack_from(">I4s", data, position)
+        start, stop = position + 8, position + 8 + size
+        if stop + 4 > len(data):
+            return
+        yield kind, start, stop
+        position = stop + 4

@@ -1,0 +1,1 @@
+"""Looks at samples: pictures with their boxes, and their texts beside them."""

@@ -1,0 +1,31 @@
+"""Finds out where this process stands: the one place that reads ranks from outside."""
+
+import os
+
+import torch.distributed
+from torch.utils.data import get_worker_info
+
+from vrs_wds.order.world import World
+
+
+def detect_world() -> World:
+    """Return this process's place among all readers.
+
+    Ranks come from `torch.distributed` if it is initialized, else from `RANK` and `WORLD_SIZE`
+    (torchrun), else from `SLURM_PROCID` and `SLURM_NTASKS`, else there is one. Inside a worker of
+    a `DataLoader`, the worker's number is told too.
+    """
+    rank, world_size = _ranks()
+    info = get_worker_info()
+    if info is None:
+        return World(rank, world_size)
+    return World(rank, world_size, info.id, info.num_workers)
+
+
+def _ranks() -> tuple[int, int]:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    for rank, world_size in (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")):
+        if rank in os.environ and world_size in os.environ:
+            return int(os.environ[rank]), int(os.environ[world_size])
+    return 0, 1

@@ -1,0 +1,163 @@
+"""`stream`: samples in order as a `wds.DataPipeline`."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import webdataset as wds
+from webdataset.compat import FluidInterface
+
+from vrs_wds.errors import ConfigError
+from vrs_wds.loader.detect import detect_world
+from vrs_wds.loader.order import DEFAULT_WINDOW, Order, needed_extensions
+from vrs_wds.markup import tree
+from vrs_wds.order.epoch import share_of
+from vrs_wds.order.world import World
+from vrs_wds.pipeline.stage import SampleDict
+from vrs_wds.reader.dataset import ShardedDataset, open_dataset
+from vrs_wds.reader.sequential import is_shard_pattern, list_shards, read_shard
+from vrs_wds.storage.store import open_store
+from vrs_wds.tasks.registry import resolve_tasks
+
+_CHUNK = 64
+
+
+class Stream(wds.DataPipeline, FluidInterface):  # type: ignore[misc]  # webdataset has no types
+    """A source of samples and stages after it: a `wds.DataPipeline` with its fluid methods.
+
+    `compose(...)` appends stages, ours and webdataset's; `.map`, `.select`, `.shuffle`,
+    `.to_tuple`, `.batched` and so on are webdataset's own.
+    """
+
+    def set_epoch(self, epoch: int) -> "Stream":
+        """Choose the epoch that the next iteration gives; workers that live on see it too."""
+        source = self.pipeline[0] if self.pipeline else None
+        if isinstance(source, IndexedSource):
+            source.epoch.fill_(epoch)
+        return self
+
+    def __repr__(self) -> str:
+        return "\n".join(["Stream", *(f"  {stage!r}" for stage in self.pipeline)])
+
+    def _repr_html_(self) -> str:
+        return tree("Stream", [repr(stage) for stage in self.pipeline])
+
+
+@dataclass(frozen=True, eq=False)
+class IndexedSource:
+    """Samples of a dataset in an epoch's order; the first stage of a stream."""
+
+    dataset: ShardedDataset
+    order: Order
+    extensions: tuple[str, ...]
+    """Members that are read."""
+    world: World | None
+    """Which part is read; None finds out where it runs."""
+    epoch: torch.Tensor
+    """One int64 in shared memory, so that worker processes see it change."""
+
+    def __call__(self) -> Iterator[SampleDict]:
+        """Yield raw samples: `__key__`, `__url__` and bytes by extension."""
+        places = self.order.places(self.dataset, int(self.epoch))
+        world = detect_world() if self.world is None else self.world
+        share = share_of(world.reader, world.num_readers, len(places))
+        mine = places[share.start : share.stop].tolist()
+        for start in range(0, len(mine), _CHUNK):
+            chunk = mine[start : start + _CHUNK]
+            for sample in self.dataset.get_many(chunk, extensions=self.extensions):
+                yield sample.to_dict()
+
+    def __repr__(self) -> str:
+        return f"{self.dataset!r} {self.order!r}"
+
+
+@dataclass(frozen=True)
+class SequentialSource:
+    """Samples of shards without an index, in the shards' order; the first stage of a stream."""
+
+    shards: tuple[str, ...]
+    world: World | None
+
+    def __call__(self) -> Iterator[SampleDict]:
+        """Yield raw samples. Shards are dealt to readers whole."""
+        world = detect_world() if self.world is None else self.world
+        for shard in self.shards[world.reader :: world.num_readers]:
+            for sample in read_shard(shard):
+                yield sample.to_dict()
+
+    def __repr__(self) -> str:
+        return f"{len(self.shards)} shards without index, from {self.shards[0]}"
+
+
+def stream(
+    url: str | Path | ShardedDataset | Sequence[str | Path],
+    split: str | None = None,
+    *,
+    tasks: str | Sequence[str] | None = None,
+    shuffle: bool = False,
+    window: int = DEFAULT_WINDOW,
+    seed: int = 0,
+    epoch: int = 0,
+    world: World | None = None,
+) -> Stream:
+    """Return the samples of a dataset as a pipeline, to be composed with stages.
+
+    Samples are dicts as webdataset has them: `__key__`, `__url__` and bytes by extension. Among
+    ranks and `DataLoader` workers each sample goes to one reader; readers' shares differ by one
+    sample at most.
+
+    Args:
+        url: Folder of a dataset; or a selection of `open_dataset`; or shards made by anybody, as
+            a folder, a pattern such as `data-{000000..000009}.tar`, or a list. Shards without an
+            index are read in order, each by one reader.
+        split: Name of the split; may be left out if there is just one.
+        tasks: Tasks whose sidecars are read, together with `meta.json`, the image and members of
+            no task; None reads all.
+        shuffle: Give the samples in a random order (needs an index).
+        window: How far, in samples, a sample moves beyond the shuffling of shards.
+        seed: With the epoch decides the order.
+        epoch: The first epoch; `set_epoch` chooses another.
+        world: Which part is read; None finds out from torch or the launcher.
+
+    Raises:
+        DatasetNotFound: if there is nothing of that name.
+        ConfigError: if an option needs an index and there is none.
+    """
+    if isinstance(url, ShardedDataset):
+        dataset = url
+    elif _has_manifest(url, split):
+        assert isinstance(url, str | Path)  # noqa: S101 - _has_manifest says so
+        dataset = open_dataset(url, split)
+    else:
+        if shuffle or tasks is not None:
+            raise ConfigError(
+                "shuffle and tasks need an index: make one with `vrs-wds index`. Without it, "
+                "webdataset's .shuffle(...) works on this stream."
+            )
+        return Stream(SequentialSource(tuple(list_shards(url)), world))
+    return Stream(
+        IndexedSource(
+            dataset=dataset,
+            order=Order(shuffle=shuffle, window=window, seed=seed),
+            extensions=needed_extensions(dataset, resolve_tasks(tasks, dataset.tasks)),
+            world=world,
+            epoch=torch.tensor([epoch]).share_memory_(),  # type: ignore[no-untyped-call]
+        )
+    )
+
+
+def _has_manifest(url: str | Path | Sequence[Any], split: str | None) -> bool:
+    if is_shard_pattern(url):
+        if split is not None:
+            raise ConfigError(f"split: shards given by name have no splits, got {split!r}.")
+        return False
+    assert isinstance(url, str | Path)  # noqa: S101 - is_shard_pattern says so
+    # Without a split, a folder of tars that nobody has indexed is read as it is.
+    store = open_store(url)
+    return (
+        split is not None
+        or any(name.endswith(".index.parquet") for name in store.list_names())
+        or not any(name.endswith(".tar") for name in store.list_names())
+    )

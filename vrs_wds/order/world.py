@@ -1,0 +1,31 @@
+"""Where one reader stands among all readers of a run."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A value: it is passed in, never looked up. `loader.detect_world()` makes one."""
+
+    rank: int = 0
+    """This process among `world_size`, from 0."""
+    world_size: int = 1
+    """Processes in the run, over all nodes."""
+    worker: int = 0
+    """This data-loading worker among the `num_workers` of its rank, from 0."""
+    num_workers: int = 1
+    """Data-loading workers of one rank, as `DataLoader` counts them, but never 0."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rank < self.world_size or not 0 <= self.worker < self.num_workers:
+            raise ValueError(f"expected rank and worker below their numbers, got {self}.")
+
+    @property
+    def reader(self) -> int:
+        """This worker among those of all ranks, from 0."""
+        return self.rank * self.num_workers + self.worker
+
+    @property
+    def num_readers(self) -> int:
+        """Workers of all ranks."""
+        return self.world_size * self.num_workers

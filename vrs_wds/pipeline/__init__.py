@@ -1,0 +1,1 @@
+"""Stages: callables from iterator to iterator, at home in any `wds.DataPipeline`."""

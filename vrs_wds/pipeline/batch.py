@@ -1,0 +1,35 @@
+"""Groups consecutive samples into batches."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from vrs_wds.errors import ConfigError
+from vrs_wds.pipeline.collate import RaggedForm, collate
+from vrs_wds.pipeline.stage import SampleDict
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Group consecutive samples into batches; see `collate` for what a batch holds."""
+
+    batch_size: int
+    """Samples in a batch; at least 1."""
+    drop_last: bool = False
+    """Drop a final batch shorter than `batch_size` instead of yielding it."""
+    ragged: RaggedForm = "packed"
+    """Targets of different lengths: `packed` as values + offsets, or plain `list`s."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ConfigError(f"batch_size: expected at least 1, got {self.batch_size}.")
+        if self.ragged not in ("packed", "list"):
+            raise ConfigError(f"ragged: expected 'packed' or 'list', got {self.ragged!r}.")
+
+    def __call__(self, samples: Iterable[SampleDict], /) -> Iterator[dict[str, Any]]:
+        """Yield batches; the last may be shorter."""
+        iterator = iter(samples)
+        while group := list(islice(iterator, self.batch_size)):
+            if len(group) == self.batch_size or not self.drop_last:
+                yield collate(group, self.ragged)

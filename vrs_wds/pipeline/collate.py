@@ -1,0 +1,76 @@
+"""A list of decoded samples to a batch."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import torch
+
+from vrs_wds.pipeline.ragged import Ragged
+from vrs_wds.pipeline.stage import SampleDict
+from vrs_wds.tasks.registry import task_names
+
+RaggedForm = Literal["packed", "list"]
+"""Columns of different lengths: packed as `Ragged`, or a list with one tensor or list a sample."""
+
+
+def collate(samples: Sequence[SampleDict], ragged: RaggedForm = "packed") -> dict[str, Any]:
+    """Make a batch of decoded samples.
+
+    ============ =====================================================================
+    `image`      uint8 (B, 3, H, W), a channels-last view; a list where sizes differ
+    `target`     texts: list; numbers: int64 (B,); columns: dict of `Ragged` (or lists)
+    `metas`      list of dicts: `__key__`, `__url__`, `meta` and the parsed sidecars;
+                 what `get_task_targets` takes
+    `__key__`    list of keys
+    `__url__`    list of shards
+    others       numbers and arrays of one shape: tensors; anything else: lists
+    ============ =====================================================================
+    """
+    batch: dict[str, Any] = {}
+    in_metas = {"meta", *task_names()}
+    for name in dict.fromkeys(name for sample in samples for name in sample):
+        values = [sample.get(name) for sample in samples]
+        if name == "image":
+            batch["image"] = stack_images(values)
+        elif name == "target":
+            batch["target"] = _collate_target(values, ragged)
+        elif name not in in_metas:
+            batch[name] = _collate_field(values)
+    batch["metas"] = [
+        {name: value for name, value in sample.items() if name in in_metas or name in _NAMES}
+        for sample in samples
+    ]
+    return batch
+
+
+_NAMES = {"__key__", "__url__"}
+
+
+def stack_images(images: Sequence[Any]) -> torch.Tensor | list[torch.Tensor]:
+    """Stack pictures (H, W, 3) of one size to (B, 3, H, W); else a list of (3, H, W)."""
+    if len({image.shape for image in images}) == 1:
+        # The permuted view is channels_last; making it contiguous would cost a copy.
+        return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    return [torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1) for image in images]
+
+
+def _collate_target(values: Sequence[Any], ragged: RaggedForm) -> Any:  # noqa: ANN401
+    first = values[0]
+    if isinstance(first, dict):
+        return {name: _collate_target([value[name] for value in values], ragged) for name in first}
+    if isinstance(first, list | tuple | np.ndarray):
+        if ragged == "packed":
+            return Ragged.pack(values)
+        return Ragged.pack(values).to_list()
+    return _collate_field(values)
+
+
+def _collate_field(values: Sequence[Any]) -> Any:  # noqa: ANN401
+    if all(isinstance(value, bool | int | float | np.number) for value in values):
+        return torch.tensor(values)
+    arrays = all(isinstance(value, np.ndarray | torch.Tensor) for value in values)
+    if arrays and len({(value.shape, value.dtype) for value in values}) == 1:
+        return torch.stack([torch.as_tensor(value) for value in values])
+    return [msgspec.to_builtins(v) if isinstance(v, msgspec.Struct) else v for v in values]

@@ -1,0 +1,116 @@
+"""Decodes a sample: image bytes to RGB uint8, sidecars to Structs."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from vrs_wds.errors import ConfigError, DecodeError
+from vrs_wds.images.decode import DEFAULT_MAX_PIXELS, decode_rgb
+from vrs_wds.images.header import is_image_extension
+from vrs_wds.pipeline.frames import with_picture
+from vrs_wds.pipeline.resize import Fit, fit_frame, resize_rgb
+from vrs_wds.pipeline.stage import SampleDict, SampleStage, place_of
+from vrs_wds.tasks.meta import Meta
+from vrs_wds.tasks.registry import get_task, task_names
+from vrs_wds.tasks.sidecars import META_EXTENSION, decode_meta, decode_sidecar, extension_of
+
+
+@dataclass(frozen=True)
+class Decode(SampleStage):
+    """Decode the image and parse the sidecars of a sample.
+
+    Takes a dict with bytes by extension, as `vrs_wds.stream` or webdataset give it. Returns
+    `__key__` and other names with underscores, `image` (H, W, 3) uint8 RGB, `meta`, one Struct for
+    each task (None where the sample has no sidecar), and members it does not know as they are.
+    How pictures become RGB is stated in `vrs_wds.images`.
+
+    Raises:
+        DecodeError: if the image is missing, damaged, or not of the size that `meta.json` says.
+        SidecarError: if a sidecar does not fit its task.
+    """
+
+    one_to_one: ClassVar[bool] = True
+
+    size: tuple[int, int] | None = None
+    """Resize to `(width, height)`; boxes move along. None keeps the picture's size."""
+    tasks: str | Sequence[str] | None = None
+    """Tasks whose sidecars are parsed; None or `all` parses those that the sample has."""
+    fit: Fit = "stretch"
+    """How `size` is reached: `stretch`, or `letterbox` to keep the aspect."""
+    image_extension: str | None = None
+    """Member that holds the image; None finds the only one with an image's extension."""
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    """An image with more pixels is a `DecodeError`."""
+
+    def __post_init__(self) -> None:
+        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
+            raise ConfigError(f"size: expected (width, height) in pixels, got {self.size!r}.")
+        if self.fit not in ("stretch", "letterbox"):
+            raise ConfigError(f"fit: expected 'stretch' or 'letterbox', got {self.fit!r}.")
+        if self.tasks is not None and not isinstance(self.tasks, str):  # a tuple hashes
+            object.__setattr__(self, "tasks", tuple(self.tasks))
+        for name in self._named_tasks() or ():
+            get_task(name)
+
+    def apply(self, sample: SampleDict, /) -> Iterable[SampleDict]:
+        """Decode one sample."""
+        where = place_of(sample)
+        extension = self._find_image(sample, where)
+        member = f"{where}: member {extension!r}"
+        image = decode_rgb(sample[extension], where=member, max_pixels=self.max_pixels)
+        decoded: SampleDict = {
+            name: value for name, value in sample.items() if name.startswith("__")
+        }
+        decoded["image"] = image
+        size_wh = (image.shape[1], image.shape[0])
+        decoded["meta"] = self._meta(sample, size_wh, where)
+        self._add_sidecars(decoded, sample, where)
+        consumed = {extension, META_EXTENSION, *map(extension_of, task_names())}
+        for name, value in sample.items():
+            if name not in consumed:
+                decoded.setdefault(name, value)
+        if self.size is not None and size_wh != self.size:
+            frame = fit_frame(size_wh, self.size, self.fit)
+            decoded = with_picture(decoded, resize_rgb(image, self.size, self.fit), frame)
+        return (decoded,)
+
+    def _named_tasks(self) -> tuple[str, ...] | None:
+        if self.tasks is None or self.tasks in ("all", "complete"):
+            return None
+        return (self.tasks,) if isinstance(self.tasks, str) else tuple(self.tasks)
+
+    def _find_image(self, sample: SampleDict, where: str) -> str:
+        if self.image_extension is not None:
+            found = [self.image_extension] if self.image_extension in sample else []
+        else:
+            found = [name for name in sample if is_image_extension(name)]
+            # `jpg` beside `mask.png`: the plain extension is the picture.
+            found = [name for name in found if "." not in name] or found
+        if len(found) == 1:
+            return found[0]
+        members = ", ".join(name for name in sample if not name.startswith("__"))
+        raise DecodeError(
+            f"{where}: expected one image, found {len(found)} among the members {members or '-'}. "
+            "Name it with Decode(image_extension=...)."
+        )
+
+    def _meta(self, sample: SampleDict, size_wh: tuple[int, int], where: str) -> Meta:
+        data = sample.get(META_EXTENSION)
+        if not isinstance(data, bytes):  # a shard made by somebody else
+            return Meta(name=str(sample.get("__key__", "")), width=size_wh[0], height=size_wh[1])
+        meta = decode_meta(data, where=where)
+        if meta.size_wh != size_wh:
+            raise DecodeError(
+                f"{where}: meta.json says {meta.width} x {meta.height} pixels, the image has "
+                f"{size_wh[0]} x {size_wh[1]}: boxes would not fit. Write the sample anew."
+            )
+        return meta
+
+    def _add_sidecars(self, decoded: SampleDict, sample: SampleDict, where: str) -> None:
+        named = self._named_tasks()
+        for name in task_names() if named is None else named:
+            data = sample.get(extension_of(name))
+            if data is not None:
+                decoded[name] = decode_sidecar(get_task(name), data, where=where)
+            elif named is not None:
+                decoded[name] = None

@@ -1,0 +1,98 @@
+"""What becomes of bad samples: raised, or skipped within a budget and written down.
+
+Only a `SampleError` may be skipped: data that are damaged or do not fit. A mistake in code or
+configuration is never skipped.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vrs_wds import errors
+from vrs_wds.errors import ConfigError, SampleError, TooManyBadSamples
+from vrs_wds.pipeline.stage import SampleDict
+
+
+@dataclass(frozen=True, slots=True)
+class BadSample:
+    """A sample that could not be used, and why. Plain texts: it comes from worker processes."""
+
+    key: str
+    url: str
+    error: str
+    """Name of the error's class."""
+    message: str
+
+    def to_error(self) -> SampleError:
+        """Return the error as it was raised."""
+        kind = getattr(errors, self.error, SampleError)
+        error: SampleError = kind(self.message)
+        return error
+
+
+def bad_sample(error: SampleError, key: str, url: str) -> BadSample:
+    """Write down an error."""
+    kind = next(base for base in type(error).__mro__ if base.__module__ == errors.__name__)
+    return BadSample(key=key, url=url, error=kind.__name__, message=str(error))
+
+
+@contextmanager
+def noting(place: str) -> Iterator[None]:
+    """Add to every exception that passes which sample was being loaded."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"while loading {place}")
+        raise
+
+
+@dataclass
+class FaultLog:
+    """Counts bad samples, and stops when there are more than the budget allows."""
+
+    max_skipped: int = 0
+    """Bad samples that may be skipped; with 0 the first one is raised."""
+    quarantine: Path | None = None
+    """JSON-lines file that bad samples are appended to: key, url, error, message."""
+    skipped: list[BadSample] = field(default_factory=list)
+    """Samples skipped so far, in order."""
+
+    def __post_init__(self) -> None:
+        if self.max_skipped < 0:
+            raise ConfigError(f"max_skipped: expected 0 or more, got {self.max_skipped}.")
+
+    def handle(self, bad: BadSample) -> None:
+        """Skip a bad sample, or raise.
+
+        Raises:
+            SampleError: the sample's own error, if none may be skipped.
+            TooManyBadSamples: if the budget is used up.
+        """
+        if self.max_skipped == 0:
+            raise bad.to_error()
+        self.skipped.append(bad)
+        if self.quarantine is not None:
+            record = {
+                "key": bad.key,
+                "url": bad.url,
+                "error": bad.error,
+                "message": bad.message,
+            }
+            with self.quarantine.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        if len(self.skipped) > self.max_skipped:
+            keys = ", ".join(repr(other.key) for other in self.skipped[:10])
+            raise TooManyBadSamples(
+                f"{len(self.skipped)} bad samples, expected at most {self.max_skipped} "
+                f"(max_skipped). The first are {keys}; the last: {bad.message}"
+            ) from bad.to_error()
+
+    def sift(self, results: Iterable[SampleDict | BadSample]) -> Iterator[SampleDict]:
+        """Yield the good samples; handle the bad ones."""
+        for result in results:
+            if isinstance(result, BadSample):
+                self.handle(result)
+            else:
+                yield result

@@ -1,0 +1,24 @@
+"""Applies a function of the user's to each sample."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from vrs_wds.pipeline.stage import SampleDict, SampleStage
+
+
+@dataclass(frozen=True)
+class Map(SampleStage):
+    """Replace each sample by what a function makes of it.
+
+    The function must be importable (not a lambda) where worker processes are used. It raises
+    `SampleError` for a sample that a fault policy may skip.
+    """
+
+    one_to_one: ClassVar[bool] = True
+
+    function: Callable[[SampleDict], SampleDict]
+
+    def apply(self, sample: SampleDict, /) -> Iterable[SampleDict]:
+        """Call the function."""
+        return (self.function(sample),)

@@ -1,0 +1,49 @@
+"""Resizing a picture: stretched, or fitted into a frame with a border."""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vrs_wds.geometry.frame import Frame
+
+Fit = Literal["stretch", "letterbox"]
+"""`stretch` changes the aspect; `letterbox` keeps it and fills the rest with black, centred."""
+
+
+def fit_frame(old_wh: tuple[int, int], new_wh: tuple[int, int], fit: Fit) -> Frame:
+    """Return where the resized picture lies.
+
+    >>> fit_frame((200, 100), (100, 100), "letterbox")
+    Frame(size_wh=(100, 100), scale_xy=(0.5, 0.5), offset_xy=(0.0, 25.0))
+    """
+    if fit == "stretch":
+        return Frame.resize(old_wh, new_wh)
+    inner = _inner_size(old_wh, new_wh)
+    scale = (inner[0] / old_wh[0], inner[1] / old_wh[1])
+    offset = (float((new_wh[0] - inner[0]) // 2), float((new_wh[1] - inner[1]) // 2))
+    return Frame(new_wh, scale, offset)
+
+
+def resize_rgb(
+    image: NDArray[np.uint8], new_wh: tuple[int, int], fit: Fit = "stretch"
+) -> NDArray[np.uint8]:
+    """Resize a picture (H, W, 3) with a triangle filter that widens when it shrinks (antialias)."""
+    old_wh = (image.shape[1], image.shape[0])
+    inner = new_wh if fit == "stretch" else _inner_size(old_wh, new_wh)
+    if inner != old_wh:
+        resized = Image.fromarray(image).resize(inner, Image.Resampling.BILINEAR)
+        image = np.array(resized, dtype=np.uint8)  # a copy: Pillow's own is read-only
+    if inner == new_wh:
+        return np.ascontiguousarray(image)
+    canvas = np.zeros((new_wh[1], new_wh[0], 3), dtype=np.uint8)
+    left, top = (new_wh[0] - inner[0]) // 2, (new_wh[1] - inner[1]) // 2
+    canvas[top : top + inner[1], left : left + inner[0]] = image
+    return canvas
+
+
+def _inner_size(old_wh: tuple[int, int], new_wh: tuple[int, int]) -> tuple[int, int]:
+    scale = min(new_wh[0] / old_wh[0], new_wh[1] / old_wh[1])
+    width, height = (max(1, round(side * scale)) for side in old_wh)
+    return min(width, new_wh[0]), min(height, new_wh[1])

@@ -1,0 +1,20 @@
+"""Keeps the samples that a predicate accepts."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from vrs_wds.pipeline.stage import SampleDict, SampleStage
+
+
+@dataclass(frozen=True)
+class Select(SampleStage):
+    """Keep the samples for which a predicate holds.
+
+    Samples are read before they are dropped; `dataset.select(...)` decides on the index alone.
+    """
+
+    predicate: Callable[[SampleDict], bool]
+
+    def apply(self, sample: SampleDict, /) -> Iterable[SampleDict]:
+        """Return the sample, or nothing."""
+        return (sample,) if self.predicate(sample) else ()

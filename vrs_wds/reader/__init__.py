@@ -1,0 +1,1 @@
+"""Reads shards: by index in any order, or without one from start to end."""

@@ -1,0 +1,369 @@
+"""`open_dataset`: a split as a sequence of samples, read by its index."""
+
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, SupportsIndex, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vrs_wds.errors import DatasetNotFound, SampleNotFound
+from vrs_wds.markup import table
+from vrs_wds.reader.index import Index
+from vrs_wds.reader.members import MemberRequest, read_members
+from vrs_wds.reader.where import evaluate_where
+from vrs_wds.sample import Sample
+from vrs_wds.shard.index_table import ABSENT, count_column
+from vrs_wds.shard.manifest import Manifest, decode_manifest
+from vrs_wds.shard.names import manifest_name
+from vrs_wds.storage.store import Store, open_store
+from vrs_wds.tasks.registry import get_task, resolve_tasks
+from vrs_wds.tasks.sidecars import META_EXTENSION, decode_meta, decode_sidecar, extension_of
+
+_ITER_CHUNK = 64
+"""Samples that iteration reads at once."""
+
+
+def open_dataset(url: str | Path, split: str | None = None) -> "ShardedDataset":
+    """Open a split of a dataset for reading in any order. Reads the manifest only.
+
+    Args:
+        url: Path or URL of the folder with the manifest.
+        split: Name of the split; may be left out if there is just one.
+
+    Raises:
+        DatasetNotFound: if there is no such dataset or split.
+        ManifestError: if the manifest is damaged or of a newer format.
+    """
+    store = open_store(url)
+    name = _only_split(store) if split is None else split
+    try:
+        data = store.get(manifest_name(name))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _not_found(store, name) from error
+    manifest = decode_manifest(data, where=store.url_of(manifest_name(name)))
+    return ShardedDataset(store, manifest, Index(store, manifest), None)
+
+
+class ShardedDataset:
+    """A split of a dataset, or a selection of it: a sequence of samples, also found by key.
+
+    `dataset[7]`, `dataset["P0003_0002"]` and `get_many` read whole samples; `metadata` reads
+    sidecars only; `select` reads the index only. Every byte read is checked against its CRC32C.
+    Safe to use from several threads; pickles.
+    """
+
+    def __init__(
+        self, store: Store, manifest: Manifest, index: Index, numbers: NDArray[np.int64] | None
+    ) -> None:
+        self._store = store
+        self._manifest = manifest
+        self._index = index
+        self._numbers = numbers
+        self._shards = [shard.url for shard in manifest.shardlist]
+
+    @property
+    def url(self) -> str:
+        """Address of the dataset."""
+        return self._store.url
+
+    @property
+    def split(self) -> str:
+        """Name of the split."""
+        return self._manifest.vrs_wds.split
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Tasks that some sample has a sidecar for."""
+        return tuple(self._manifest.vrs_wds.tasks)
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """Extensions of all members."""
+        return self._manifest.vrs_wds.extensions
+
+    @property
+    def manifest(self) -> Manifest:
+        """The split's manifest."""
+        return self._manifest
+
+    @property
+    def store(self) -> Store:
+        """Where the dataset is."""
+        return self._store
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the split's contents; the same for every selection of it."""
+        return self._manifest.vrs_wds.fingerprint
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """Numbers of the samples in the whole split, in this selection's order."""
+        if self._numbers is None:
+            return np.arange(len(self._index), dtype=np.int64)
+        return self._numbers
+
+    @property
+    def shard_starts(self) -> list[int]:
+        """Number of the first sample of each shard of the whole split, and the split's length."""
+        return self._index.starts
+
+    def __len__(self) -> int:
+        return len(self._index) if self._numbers is None else len(self._numbers)
+
+    @overload
+    def __getitem__(self, place: SupportsIndex | str, /) -> Sample: ...
+    @overload
+    def __getitem__(self, place: slice, /) -> "ShardedDataset": ...
+    def __getitem__(self, place: SupportsIndex | str | slice, /) -> "Sample | ShardedDataset":
+        """Read a sample by its place or key; a slice gives a selection and reads nothing."""
+        if isinstance(place, slice):
+            return self._selection(self.numbers[place])
+        return self.get_many([place])[0]
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Read every sample in order, some at once."""
+        for start in range(0, len(self), _ITER_CHUNK):
+            yield from self.get_many(range(start, min(start + _ITER_CHUNK, len(self))))
+
+    def __contains__(self, key: object) -> bool:
+        """Tell whether there is a sample of that key."""
+        if not isinstance(key, str):
+            return False
+        try:
+            self._places([key])
+        except SampleNotFound:
+            return False
+        return True
+
+    def get_many(
+        self,
+        places: Iterable[SupportsIndex | str],
+        *,
+        extensions: Iterable[str] | None = None,
+    ) -> list[Sample]:
+        """Read several samples at once, in the order asked for.
+
+        Args:
+            places: Places (negative ones count from the end) or keys; repetitions are allowed.
+            extensions: Members to read; None reads all. Those that a sample lacks are left out.
+
+        Raises:
+            IndexError: if a place is beyond the end.
+            SampleNotFound: if a key is not there.
+            ShardError: if a shard is missing, truncated or changed.
+        """
+        numbers = self._places(places)
+        wanted = None if extensions is None else set(extensions)
+        keys, requests = self._requests(numbers, wanted)
+        parts: list[dict[str, bytes]] = [{} for _ in numbers]
+        for request, data in read_members(self._store, self._shards, requests, keys):
+            parts[request.sample][request.extension] = data
+        return [
+            self._sample(key, number, members)
+            for key, number, members in zip(keys, numbers, parts, strict=True)
+        ]
+
+    def metadata(
+        self, place: SupportsIndex | str, tasks: str | Iterable[str] | None = None
+    ) -> dict[str, Any]:
+        """Read a sample's sidecars, parsed; no byte of the image is read.
+
+        Returns:
+            `__key__`, `__url__`, `meta` (None if the sample has no `meta.json`), and for each task
+            its Struct, or None where the sample has no sidecar.
+
+        Raises:
+            UnknownTaskError: if the dataset has no such task.
+            SidecarError: if a sidecar does not fit its task.
+        """
+        return self.metadata_many([place], tasks)[0]
+
+    def metadata_many(
+        self,
+        places: Iterable[SupportsIndex | str],
+        tasks: str | Iterable[str] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Read the sidecars of several samples at once; see `metadata`."""
+        names = resolve_tasks(tasks, self.tasks)
+        extensions = [META_EXTENSION, *map(extension_of, names)]
+        return [
+            parse_metadata(sample, names) for sample in self.get_many(places, extensions=extensions)
+        ]
+
+    def select(
+        self, tasks: str | Iterable[str] | None = None, where: str | None = None
+    ) -> "ShardedDataset":
+        """Return a selection of the samples, in the same order. Reads the index only.
+
+        Args:
+            tasks: Keep samples that have something for every one of these tasks.
+            where: Keep samples for which this holds, such as `num_objects > 3`,
+                `"ship" in classes`, `width >= 512 and label == "harbor"`. Columns are those of the
+                index; see docs/reference/format.md.
+
+        Raises:
+            UnknownTaskError: if the dataset has no such task.
+            ConfigError: if the expression is malformed or names no column.
+        """
+        keep = np.ones(len(self._index), dtype=bool)
+        for task in () if tasks is None else resolve_tasks(tasks, self.tasks):
+            keep &= self._index.column(count_column(task)).to_numpy() > 0
+        if where is not None:
+            keep &= evaluate_where(where, self._index.column, self._index.column_names())
+        return self._selection(self.numbers[keep[self.numbers]])
+
+    def column(self, name: str) -> list[Any]:
+        """Return a column of the index for these samples, such as `key` or `num_objects`.
+
+        Raises:
+            KeyError: if there is no such column.
+        """
+        column = self._index.column(name)
+        return (column if self._numbers is None else column.take(self._numbers)).to_pylist()  # type: ignore[no-any-return]
+
+    def key_at(self, place: int) -> str:
+        """Return the key of the sample at a place. Reads the index only."""
+        return self._index.key_at(self._number_at(place))
+
+    def columns(self) -> list[str]:
+        """Return the names of the index's columns."""
+        return self._index.column_names()
+
+    def _places(self, places: Iterable[SupportsIndex | str]) -> list[int]:
+        """Turn places and keys into numbers of the whole split."""
+        asked = list(places)
+        keys = [place for place in asked if isinstance(place, str)]
+        by_key = dict(zip(keys, self._numbers_of(keys), strict=True)) if keys else {}
+        return [
+            by_key[place] if isinstance(place, str) else self._number_at(operator.index(place))
+            for place in asked
+        ]
+
+    def _number_at(self, place: int) -> int:
+        size = len(self)
+        if not -size <= place < size:
+            raise IndexError(
+                f"{self.url}: split {self.split!r} has {size:,} samples here; there is no "
+                f"sample {place:,}."
+            )
+        place %= size
+        return place if self._numbers is None else int(self._numbers[place])
+
+    def _numbers_of(self, keys: list[str]) -> list[int]:
+        numbers: list[int] = self._index.numbers_of(keys).tolist()
+        if self._numbers is not None:
+            inside = np.isin(numbers, self._numbers)
+            if not inside.all():
+                missing = keys[int(np.argmin(inside))]
+                raise SampleNotFound(
+                    f"{self.url}: split {self.split!r} has the sample {missing!r}, but this "
+                    "selection has not."
+                )
+        return numbers
+
+    def _requests(
+        self, numbers: Sequence[int], wanted: set[str] | None
+    ) -> tuple[list[str], list[MemberRequest]]:
+        keys, requests = [], []
+        for i, number in enumerate(numbers):
+            group, row = self._index.locate(number)
+            keys.append(group.keys[row].as_py())
+            for extension, columns in group.members.items():
+                size = int(columns.size[row])
+                if size != ABSENT and (wanted is None or extension in wanted):
+                    requests.append(
+                        MemberRequest(
+                            shard=int(columns.shard[row]),
+                            offset=int(columns.offset[row]),
+                            size=size,
+                            crc32c=int(columns.crc32c[row]),
+                            sample=i,
+                            extension=extension,
+                        )
+                    )
+        return keys, requests
+
+    def _sample(self, key: str, number: int, members: Mapping[str, bytes]) -> Sample:
+        order = {extension: i for i, extension in enumerate(self.extensions)}
+        ordered = dict(sorted(members.items(), key=lambda item: order.get(item[0], len(order))))
+        shard = np.searchsorted(self._index.starts, number, side="right") - 1
+        return Sample(key, ordered, self._store.url_of(self._shards[int(shard)]))
+
+    def _selection(self, numbers: NDArray[np.int64]) -> "ShardedDataset":
+        return ShardedDataset(self._store, self._manifest, self._index, numbers)
+
+    def __repr__(self) -> str:
+        details = self._manifest.vrs_wds
+        part = "" if self._numbers is None else f" of {details.num_samples:,}"
+        tasks = ", ".join(f"{name} {info.num_samples:,}" for name, info in details.tasks.items())
+        return (
+            f"ShardedDataset({self.url!r}, split={self.split!r}: {len(self):,}{part} samples, "
+            f"{len(self._shards):,} shards, {self._manifest.num_bytes / 1e6:,.1f} MB; {tasks})"
+        )
+
+    def _repr_html_(self) -> str:
+        details = self._manifest.vrs_wds
+        rows: list[tuple[str, object]] = [
+            ("split", self.split),
+            ("samples", f"{len(self):,} of {details.num_samples:,}"),
+            ("shards", f"{len(self._shards):,}, {self._manifest.num_bytes / 1e6:,.1f} MB"),
+            ("extensions", ", ".join(self.extensions)),
+        ]
+        rows += [
+            (name, f"{info.num_samples:,} samples, {info.count:,} in all")
+            for name, info in details.tasks.items()
+        ]
+        return table(f"ShardedDataset {self.url}", rows)
+
+
+def parse_metadata(sample: Sample, tasks: Sequence[str]) -> dict[str, Any]:
+    """Parse the sidecars of a sample; see `ShardedDataset.metadata`."""
+    where = f"{sample.url}: sample {sample.key!r}"
+    meta = sample.members.get(META_EXTENSION)
+    parsed: dict[str, Any] = {
+        "__key__": sample.key,
+        "__url__": sample.url,
+        "meta": None if meta is None else decode_meta(meta, where=where),
+    }
+    for task in tasks:
+        data = sample.members.get(extension_of(task))
+        parsed[task] = None if data is None else decode_sidecar(get_task(task), data, where=where)
+    return parsed
+
+
+def list_splits(store: Store) -> list[str]:
+    """Return the names of the splits that have an index and a manifest in a store."""
+    names = [name for name in store.list_names() if "/" not in name]
+    splits = [
+        name.removesuffix(".index.parquet") for name in names if name.endswith(".index.parquet")
+    ]
+    return [split for split in splits if manifest_name(split) in names]
+
+
+def _only_split(store: Store) -> str:
+    splits = list_splits(store)
+    if len(splits) != 1:
+        raise DatasetNotFound(
+            f"{store.url}: expected one split, found "
+            + (f"{', '.join(splits)}: name one with split=..." if splits else _nothing_here(store))
+        )
+    return splits[0]
+
+
+def _not_found(store: Store, split: str) -> DatasetNotFound:
+    splits = list_splits(store)
+    found = f"the splits there are {', '.join(splits)}" if splits else _nothing_here(store)
+    return DatasetNotFound(f"{store.url_of(manifest_name(split))}: no such file; {found}.")
+
+
+def _nothing_here(store: Store) -> str:
+    tars = sum(name.endswith(".tar") for name in store.list_names())
+    if tars:
+        return (
+            f"{tars} tar files without a manifest there: make one with `vrs-wds index`, or read "
+            "them in order with vrs_wds.stream"
+        )
+    return "no dataset there"

@@ -1,0 +1,161 @@
+"""`verify`: reads every byte of a split and compares it with manifest, index and schemas."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from vrs_wds.errors import (
+    ChecksumMismatch,
+    SampleError,
+    ShardError,
+    ShardFormatError,
+    ShardNotFound,
+    ShardTruncated,
+)
+from vrs_wds.images.decode import decode_rgb
+from vrs_wds.images.header import is_image_extension
+from vrs_wds.reader.dataset import ShardedDataset, open_dataset, parse_metadata
+from vrs_wds.sample import Sample
+from vrs_wds.shard.checksums import ShardHasher
+from vrs_wds.shard.manifest import ShardInfo
+from vrs_wds.shard.members import iter_members
+
+_CHUNK = 32
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What was read, and what is wrong with it."""
+
+    url: str
+    split: str
+    num_samples: int
+    num_shards: int
+    num_bytes: int
+    problems: list[SampleError] = field(default_factory=list)
+    """One error for each thing that is wrong, in the order of the shards."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    def __str__(self) -> str:
+        state = "all right" if self.ok else f"{len(self.problems)} problems"
+        return (
+            f"{self.url}: split {self.split!r}: {state}; read {self.num_samples:,} samples in "
+            f"{self.num_shards:,} shards, {self.num_bytes:,} bytes"
+        )
+
+
+def verify(
+    url: str | Path,
+    split: str | None = None,
+    *,
+    decode: bool = False,
+    progress: bool | None = None,
+) -> VerifyReport:
+    """Read a split in full and report everything that is wrong.
+
+    Compared are: each shard's size and SHA-256 with the manifest; the tar's headers with
+    themselves; each member's CRC32C with the index; each sidecar with its task's schema; and, if
+    asked for, that each image decodes.
+
+    Args:
+        url: Folder of the dataset.
+        split: Name of the split; may be left out if there is just one.
+        decode: Decode every image too.
+        progress: Show a progress bar; None does on a terminal.
+
+    Raises:
+        DatasetNotFound: if there is no such dataset.
+        ManifestError: if manifest or index cannot be read.
+    """
+    dataset = open_dataset(url, split)
+    problems: list[SampleError] = []
+    manifest = dataset.manifest
+    hidden = not sys.stderr.isatty() if progress is None else not progress
+    starts = dataset.shard_starts
+    with tqdm(total=len(dataset), unit=" samples", desc="verify", disable=hidden) as bar:
+        for number, info in enumerate(manifest.shardlist):
+            problems += _verify_shard(dataset, info)
+            for start in range(starts[number], starts[number + 1], _CHUNK):
+                stop = min(start + _CHUNK, starts[number + 1])
+                problems += _verify_samples(dataset, range(start, stop), decode=decode)
+                bar.update(stop - start)
+    return VerifyReport(
+        url=dataset.url,
+        split=dataset.split,
+        num_samples=len(dataset),
+        num_shards=len(manifest.shardlist),
+        num_bytes=manifest.num_bytes,
+        problems=problems,
+    )
+
+
+def _verify_shard(dataset: ShardedDataset, info: ShardInfo) -> Iterator[SampleError]:
+    """Compare a shard's bytes with the manifest, and its headers with themselves."""
+    store, where = dataset.store, dataset.store.url_of(info.url)
+    hasher = ShardHasher()
+    try:
+        with store.open_reader(info.url) as file:
+            while data := file.read(1 << 20):
+                hasher.update(data)
+            file.seek(0)
+            for _ in iter_members(file, url=where):
+                pass
+    except FileNotFoundError:
+        yield ShardNotFound(f"{where}: the manifest names this shard, but it is not there.")
+        return
+    except ShardError as error:
+        yield error
+    if hasher.size != info.filesize:
+        kind = ShardTruncated if hasher.size < info.filesize else ShardFormatError
+        yield kind(
+            f"{where}: expected {info.filesize:,} bytes, as the manifest says, found "
+            f"{hasher.size:,}. Fetch the shard again."
+        )
+    elif info.sha256 and hasher.sha256 != info.sha256:
+        yield ChecksumMismatch(
+            f"{where}: expected SHA-256 {info.sha256[:16]}..., found {hasher.sha256[:16]}...: its "
+            "bytes were changed. Fetch the shard again."
+        )
+
+
+def _verify_samples(
+    dataset: ShardedDataset, places: range, *, decode: bool
+) -> Iterator[SampleError]:
+    """Compare members with the index, and sidecars with their schemas."""
+    try:
+        samples = dataset.get_many(places)
+    except ShardNotFound:
+        return  # said once for the shard
+    except SampleError as error:
+        if len(places) == 1:
+            yield error
+        else:  # one by one, to find them all
+            for place in places:
+                yield from _verify_samples(dataset, range(place, place + 1), decode=decode)
+        return
+    for sample in samples:
+        yield from _verify_contents(dataset, sample, decode=decode)
+
+
+def _verify_contents(
+    dataset: ShardedDataset, sample: Sample, *, decode: bool
+) -> Iterator[SampleError]:
+    for task in dataset.tasks:
+        try:
+            parse_metadata(sample, [task])
+        except SampleError as error:
+            yield error
+    for extension, data in sample.members.items():
+        if decode and is_image_extension(extension):
+            where = f"{sample.url}: sample {sample.key!r}: member {extension!r}"
+            try:
+                decode_rgb(data, where=where)
+            except SampleError as error:
+                yield error

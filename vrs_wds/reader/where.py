@@ -1,0 +1,142 @@
+"""`where` expressions over the index: `num_objects > 3 and "ship" in classes`.
+
+A small part of Python's expressions, parsed by `ast` and evaluated on whole columns; nothing is
+executed. Comparisons (`== != < <= > >=`, chained too), `in` and `not in` (a text in a list column,
+or a column in a list of values), `and or not`, parentheses, numbers, texts, True and False.
+"""
+
+import ast
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from vrs_wds.errors import ConfigError
+
+Mask = NDArray[np.bool_]
+
+_COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+_MAX_LENGTH = 10_000
+
+
+def evaluate_where(
+    expression: str, column: Callable[[str], pa.ChunkedArray], names: list[str]
+) -> Mask:
+    """Return, for every row, whether the expression holds.
+
+    Args:
+        expression: Such as `width >= 512 and "ship" in classes`.
+        column: Gives a column by its name; raises `KeyError` for an unknown one.
+        names: Names of the columns, for messages.
+
+    Raises:
+        ConfigError: if the expression is malformed, or names no column.
+    """
+    if len(expression) > _MAX_LENGTH:
+        raise ConfigError(f"where: expected at most {_MAX_LENGTH} characters.")
+    try:
+        tree = ast.parse(expression, mode="eval").body
+        mask = _Evaluator(expression, column, names).mask(tree)
+    except (SyntaxError, RecursionError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"where: {expression!r} is not an expression: {error}.") from error
+    except (TypeError, np.exceptions.DTypePromotionError) as error:
+        raise ConfigError(f"where: {expression!r} compares what cannot be: {error}.") from error
+    return mask
+
+
+class _Evaluator:
+    def __init__(
+        self, expression: str, column: Callable[[str], pa.ChunkedArray], names: list[str]
+    ) -> None:
+        self._expression = expression
+        self._column = column
+        self._names = names
+
+    def mask(self, node: ast.expr) -> Mask:
+        """Evaluate a node that must be true or false for each row."""
+        if isinstance(node, ast.BoolOp):
+            masks = [self.mask(value) for value in node.values]
+            combine = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
+            result: Mask = combine.reduce(masks)
+            return result
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            return ~self.mask(node.operand)
+        if isinstance(node, ast.Compare):
+            left, masks = node.left, []
+            for op, right in zip(node.ops, node.comparators, strict=True):
+                masks.append(self._compare(left, op, right))
+                left = right
+            both: Mask = np.logical_and.reduce(masks)
+            return both
+        raise self._refuse(node, "expected a comparison")
+
+    def _compare(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Mask:
+        if isinstance(op, ast.In | ast.NotIn):
+            found = self._contains(left, right)
+            return ~found if isinstance(op, ast.NotIn) else found
+        compare = _COMPARISONS.get(type(op))
+        if compare is None:
+            raise self._refuse(right, "this comparison is not known")
+        result = compare(self._value(left), self._value(right))
+        if not isinstance(result, np.ndarray):
+            raise self._refuse(left, "expected a column on one side")
+        return result.astype(bool)
+
+    def _contains(self, left: ast.expr, right: ast.expr) -> Mask:
+        if isinstance(right, ast.List | ast.Tuple | ast.Set):
+            values = [self._constant(element) for element in right.elts]
+            masks = [self._value(left) == value for value in values]
+            either: Mask = np.logical_or.reduce([np.zeros(len(self._value(left)), bool), *masks])
+            return either
+        if not isinstance(right, ast.Name):
+            raise self._refuse(right, "expected a list or a column after 'in'")
+        column = self._array(right)
+        if not pa.types.is_list(column.type):
+            raise self._refuse(right, "expected a column that holds lists after 'in'")
+        combined = column.combine_chunks()
+        matches = pc.equal(combined.flatten(), self._constant(left)).to_numpy(zero_copy_only=False)
+        parents = pc.list_parent_indices(combined).to_numpy(zero_copy_only=False)
+        return np.bincount(parents, weights=matches, minlength=len(column)) > 0
+
+    def _value(self, node: ast.expr) -> Any:  # noqa: ANN401 - a column or a constant
+        if not isinstance(node, ast.Name):
+            return self._constant(node)
+        column = self._array(node)
+        if pa.types.is_list(column.type):
+            raise self._refuse(node, 'this column holds lists: use "value" in column')
+        if pa.types.is_string(column.type):
+            return np.array(column.to_pylist(), dtype=object)
+        return column.to_numpy()
+
+    def _array(self, node: ast.Name) -> pa.ChunkedArray:
+        try:
+            return self._column(node.id)
+        except KeyError as error:
+            known = ", ".join(name for name in self._names if ":" not in name)
+            raise self._refuse(node, f"no such column; there are {known}") from error
+
+    def _constant(self, node: ast.expr) -> Any:  # noqa: ANN401 - a number or a text
+        try:
+            value = ast.literal_eval(node)
+        except ValueError:
+            raise self._refuse(node, "expected a column, a number or a text") from None
+        if not isinstance(value, int | float | str | bool):
+            raise self._refuse(node, "expected a number or a text")
+        return value
+
+    def _refuse(self, node: ast.expr, reason: str) -> ConfigError:
+        part = ast.get_source_segment(self._expression, node) or self._expression
+        return ConfigError(f"where: {part!r} in {self._expression!r}: {reason}.")

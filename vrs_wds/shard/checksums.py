@@ -1,0 +1,35 @@
+"""Checksums: CRC32C of members, SHA-256 and MD5 of shards."""
+
+import hashlib
+
+import google_crc32c
+
+
+def crc32c(data: bytes) -> int:
+    """Return the CRC32C (Castagnoli, RFC 3720) of a member's data."""
+    return int(google_crc32c.value(data))
+
+
+class ShardHasher:
+    """Takes a shard's bytes as they are written; gives size, SHA-256 and MD5."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._sha256 = hashlib.sha256()
+        self._md5 = hashlib.md5(usedforsecurity=False)  # wids asks for it
+
+    def update(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self.size += len(data)
+        self._sha256.update(data)
+        self._md5.update(data)
+
+    @property
+    def sha256(self) -> str:
+        """Hexadecimal SHA-256 of all bytes so far."""
+        return self._sha256.hexdigest()
+
+    @property
+    def md5(self) -> str:
+        """Hexadecimal MD5 of all bytes so far."""
+        return self._md5.hexdigest()

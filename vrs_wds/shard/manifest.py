@@ -1,0 +1,123 @@
+"""The manifest: the small JSON that makes a split visible.
+
+It is a wids index (`wids-shard-index-v1`) with one more key, `vrs_wds`, for all that wids lacks.
+"""
+
+import hashlib
+
+import msgspec
+
+from vrs_wds.errors import ManifestError
+
+FORMAT_VERSION = 1
+"""Version of docs/reference/format.md that is written here."""
+
+_KIND = "wids-shard-index-v1"
+
+
+class ShardInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One shard, as wids wants it, with its SHA-256."""
+
+    url: str
+    """Relative to the manifest."""
+    nsamples: int
+    filesize: int
+    md5sum: str = ""
+    sha256: str = ""
+
+
+class FileInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The index file."""
+
+    url: str
+    filesize: int
+    sha256: str
+
+
+class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a split holds for one task."""
+
+    schema_version: int
+    num_samples: int
+    """Samples that have the task's sidecar, empty ones too."""
+    count: int
+    """Captions, objects, questions, ... over all samples."""
+
+
+class Layer(msgspec.Struct, frozen=True, kw_only=True):
+    """A run of shards in the shard list, `[start, stop)`, that give the same samples members."""
+
+    name: str
+    start: int
+    stop: int
+
+
+class Details(msgspec.Struct, frozen=True, kw_only=True):
+    """The manifest's `vrs_wds` key."""
+
+    format_version: int
+    split: str
+    num_samples: int
+    fingerprint: str
+    """SHA-256 over the shards' checksums and counts: equal data, equal fingerprint."""
+    index: FileInfo
+    extensions: tuple[str, ...]
+    """Extensions of all members, sidecars first."""
+    tasks: dict[str, TaskInfo]
+    layers: tuple[Layer, ...]
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """One split: its shards in order, and what is known of them."""
+
+    kind: str = msgspec.field(name="__kind__", default=_KIND)
+    wids_version: int = 1
+    name: str
+    shardlist: tuple[ShardInfo, ...]
+    vrs_wds: Details
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all shards."""
+        return sum(shard.filesize for shard in self.shardlist)
+
+
+def make_fingerprint(shards: tuple[ShardInfo, ...]) -> str:
+    """Return the fingerprint of a list of shards: SHA-256 of lines `sha256 nsamples`."""
+    lines = "".join(f"{shard.sha256} {shard.nsamples}\n" for shard in shards)
+    return hashlib.sha256(lines.encode("ascii")).hexdigest()
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Make the manifest's bytes: indented JSON, one newline at the end."""
+    data = msgspec.json.encode(manifest, order="deterministic")
+    return msgspec.json.format(data, indent=1) + b"\n"
+
+
+def decode_manifest(data: bytes, *, where: str) -> Manifest:
+    """Parse a manifest.
+
+    Raises:
+        ManifestError: if it is malformed, of another kind, or of a newer format.
+    """
+    try:
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except (ValueError, RecursionError) as error:
+        raise ManifestError(
+            f"{where}: expected a manifest as `vrs-wds write` or `vrs-wds index` makes it: {error}."
+        ) from error
+    version = manifest.vrs_wds.format_version
+    if manifest.kind != _KIND or version != FORMAT_VERSION:
+        raise ManifestError(
+            f"{where}: expected kind {_KIND!r} and format version {FORMAT_VERSION}, found "
+            f"{manifest.kind!r} and {version}. A newer vrs_wds may read it."
+        )
+    for shard in manifest.shardlist:
+        # Shards are untrusted: a manifest names files beside itself, nothing else.
+        if "/" in shard.url or "\\" in shard.url or shard.url in ("", ".", ".."):
+            raise ManifestError(
+                f"{where}: expected shards beside the manifest, found the url {shard.url!r}."
+            )
+    if sum(shard.nsamples for shard in manifest.shardlist) != manifest.vrs_wds.num_samples:
+        raise ManifestError(f"{where}: num_samples is not the sum of the shards' nsamples.")
+    return manifest

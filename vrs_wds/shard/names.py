@@ -1,0 +1,70 @@
+"""Names of the files of a dataset."""
+
+import re
+
+from vrs_wds.errors import ConfigError
+
+SHARD_NAME = "{split}-{number:06d}.tar"
+"""Default pattern of shard names."""
+
+_SPLIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]*")
+
+
+def check_split(split: str) -> str:
+    """Return `split` if files can be named after it.
+
+    Raises:
+        ConfigError: if not.
+    """
+    if not _SPLIT.fullmatch(split):
+        raise ConfigError(
+            f"split {split!r}: expected letters, digits, '_' and '-', such as 'train' or 'val'."
+        )
+    return split
+
+
+def shard_name(pattern: str, split: str, number: int) -> str:
+    """Return a shard's name.
+
+    >>> shard_name(SHARD_NAME, "train", 7)
+    'train-000007.tar'
+    """
+    return pattern.format(split=split, number=number)
+
+
+def check_shard_pattern(pattern: str) -> str:
+    """Return `pattern` if it names shards apart, in order, in the dataset's own folder.
+
+    Raises:
+        ConfigError: if not.
+    """
+    try:
+        first, second = (shard_name(pattern, "train", number) for number in (0, 1))
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"shards.name: expected a pattern such as {SHARD_NAME!r}, got {pattern!r} ({error})."
+        ) from error
+    if (
+        first == second
+        or "/" in first
+        or not first.endswith(".tar")
+        or not first.startswith("train-")
+    ):
+        raise ConfigError(
+            f"shards.name: expected a pattern that begins with '{{split}}-', has '{{number}}', "
+            f"ends with '.tar' and has no slash, got {pattern!r}."
+        )
+    return pattern
+
+
+def manifest_name(split: str) -> str:
+    """Return the name of a split's manifest."""
+    return f"{split}.json"
+
+
+def index_name(split: str) -> str:
+    """Return the name of a split's index."""
+    return f"{split}.index.parquet"
+
+
+CARD_NAME = "README.md"

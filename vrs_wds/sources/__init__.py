@@ -1,0 +1,1 @@
+"""From foreign datasets to samples: each source is a sequence of `SourceSample`."""

@@ -1,0 +1,1 @@
+"""Places that hold bytes by name. `open_store(url)` is the one door to them."""

@@ -1,0 +1,141 @@
+"""A folder on a local disk as a store."""
+
+import os
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from vrs_wds.storage.store import StoreWriter
+
+_MAX_OPEN_FILES = 128
+
+
+class _OpenFile:
+    """A file descriptor that closes when nobody uses it any more."""
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = -1
+        self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+
+    def __del__(self, _close: Callable[[int], None] = os.close) -> None:
+        # Bound as a default: at interpreter exit the module's own names are gone.
+        if self.descriptor >= 0:
+            _close(self.descriptor)
+
+
+class LocalStore:
+    """A folder. Files being written have hidden temporary names until they are complete."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._reset()
+
+    def _reset(self) -> None:
+        self._open_files: OrderedDict[str, _OpenFile] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        """The folder's path."""
+        return str(self.root)
+
+    def url_of(self, name: str) -> str:
+        """Return a file's path."""
+        return str(self.root / name)
+
+    def get(self, name: str) -> bytes:
+        """Return all bytes of a file."""
+        return (self.root / name).read_bytes()
+
+    def get_range(self, name: str, offset: int, size: int) -> bytes:
+        """Return `size` bytes from `offset`, or fewer where the file ends."""
+        descriptor = (file := self._file(name)).descriptor
+        data = os.pread(descriptor, size, offset)
+        while data and len(data) < size:  # Linux reads at most 2 GiB at once
+            more = os.pread(descriptor, size - len(data), offset + len(data))
+            if not more:
+                break
+            data += more
+        del file  # held until here: another thread may have dropped it from the open ones
+        return data
+
+    def size_of(self, name: str) -> int:
+        """Return a file's size in bytes."""
+        return (self.root / name).stat().st_size
+
+    def exists(self, name: str) -> bool:
+        """Tell whether there is such a file."""
+        return (self.root / name).is_file()
+
+    def list_names(self, prefix: str = "") -> Iterator[str]:
+        """Yield the names that start with `prefix`, sorted, hidden ones left out."""
+        if not self.root.is_dir():
+            return
+        names = [
+            path.relative_to(self.root).as_posix()
+            for path in self.root.rglob("*")
+            if path.is_file() and not path.name.startswith(".")
+        ]
+        yield from sorted(name for name in names if name.startswith(prefix))
+
+    @contextmanager
+    def open_reader(self, name: str) -> Iterator[BinaryIO]:
+        """Open a file for reading."""
+        with (self.root / name).open("rb", buffering=1 << 20) as file:
+            yield file
+
+    @contextmanager
+    def open_writer(self, name: str) -> Iterator[StoreWriter]:
+        """Write a file under a temporary name, then rename it."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+        try:
+            with temporary.open("xb", buffering=1 << 20) as file:
+                yield file  # type: ignore[misc]  # BufferedWriter.write also returns a count
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            _sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write a file in one go."""
+        with self.open_writer(name) as writer:
+            writer.write(data)
+
+    def delete(self, name: str) -> None:
+        """Remove a file; one that is not there is no error."""
+        (self.root / name).unlink(missing_ok=True)
+
+    def _file(self, name: str) -> _OpenFile:
+        with self._lock:
+            file = self._open_files.pop(name, None) or _OpenFile(self.root / name)
+            self._open_files[name] = file
+            if len(self._open_files) > _MAX_OPEN_FILES:
+                self._open_files.popitem(last=False)
+            return file
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"root": self.root}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.root = state["root"]
+        self._reset()
+
+    def __repr__(self) -> str:
+        return f"LocalStore({self.url!r})"
+
+
+def _sync_folder(path: Path) -> None:
+    """Make a rename last through a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,81 @@
+"""The tasks by name. A user's task joins with one call of `register_task`."""
+
+import re
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from vrs_wds.errors import ConfigError, UnknownTaskError
+from vrs_wds.tasks.task import Task
+
+_TASKS: dict[str, Task[Any]] = {}
+_RESERVED = {"meta", "all", "complete", "image", "target", "region"}
+
+TaskT = TypeVar("TaskT", bound=Task[Any])
+
+
+def register_task(task: TaskT) -> TaskT:
+    """Add a task, and return it; the same class may be registered again.
+
+    Raises:
+        ConfigError: if the name is malformed, reserved or taken by another class, or if another
+            task has an index column of the same name.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", task.name) or task.name in _RESERVED:
+        raise ConfigError(
+            f"task name {task.name!r}: expected lower case letters, digits and underscores, and "
+            f"none of {', '.join(sorted(_RESERVED))}."
+        )
+    for other in _TASKS.values():
+        if other.name == task.name:
+            # A module that is reloaded, as in a notebook, makes its class anew under one name.
+            if type(other).__qualname__ != type(task).__qualname__:
+                raise ConfigError(f"task name {task.name!r} is taken by {other!r}.")
+        elif shared := set(other.fact_kinds) & set(task.fact_kinds):
+            raise ConfigError(
+                f"task {task.name!r}: the index column {min(shared)!r} is taken by {other!r}."
+            )
+    _TASKS[task.name] = task
+    return task
+
+
+def get_task(name: str) -> Task[Any]:
+    """Return the task of that name.
+
+    Raises:
+        UnknownTaskError: if there is none; the message lists those that there are.
+    """
+    try:
+        return _TASKS[name]
+    except KeyError:
+        raise UnknownTaskError(
+            f"unknown task {name!r}; registered are {', '.join(task_names())}. "
+            "A task of your own needs vrs_wds.register_task first."
+        ) from None
+
+
+def task_names() -> list[str]:
+    """Return the names of all registered tasks, in the order of their members in a sample."""
+    return sorted(_TASKS)
+
+
+def registered_tasks() -> tuple[Task[Any], ...]:
+    """Return all registered tasks, to register them in another process."""
+    return tuple(_TASKS[name] for name in task_names())
+
+
+def resolve_tasks(tasks: str | Iterable[str] | None, available: Iterable[str]) -> tuple[str, ...]:
+    """Turn what a user gives for tasks into names: one, several, or `all`/`complete`/None for all.
+
+    Raises:
+        UnknownTaskError: if a task is not available.
+    """
+    names = sorted(available)
+    if tasks is None or tasks in ("all", "complete"):
+        return tuple(names)
+    chosen = (tasks,) if isinstance(tasks, str) else tuple(tasks)
+    for name in chosen:
+        if name not in names:
+            raise UnknownTaskError(
+                f"task {name!r} is not among those available here: {', '.join(names) or 'none'}."
+            )
+    return chosen

@@ -1,0 +1,121 @@
+"""Sidecars to bytes and back, checked both ways; an error names place, task and field."""
+
+import re
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from vrs_wds.errors import SidecarError
+from vrs_wds.tasks.meta import Meta
+from vrs_wds.tasks.task import Task
+
+MAX_SIDECAR_BYTES = 64 * 1024 * 1024
+"""Larger sidecars are refused: shards are untrusted."""
+
+META_EXTENSION = "meta.json"
+
+# "deterministic" sorts the keys of dicts; the fields of Structs have their declared order.
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+_AT = re.compile(r" - at `\$\.?([^`]*)`$")
+
+StructT = TypeVar("StructT", bound=msgspec.Struct)
+
+
+def extension_of(task: str) -> str:
+    """Return the extension of a task's sidecar.
+
+    >>> extension_of("vqa")
+    'vqa.json'
+    """
+    return f"{task}.json"
+
+
+def encode_sidecar(task: Task[Any], value: Any, *, where: str) -> tuple[Any, bytes]:  # noqa: ANN401
+    """Check a sidecar and make its bytes; equal values give equal bytes.
+
+    Args:
+        task: The task.
+        value: Its Struct, or plain values (dicts, lists) that convert to it.
+        where: Begins the message of an error: shard and key.
+
+    Returns:
+        The sidecar as Struct, and its JSON bytes.
+
+    Raises:
+        SidecarError: if the value does not fit.
+    """
+    try:
+        # A Struct is taken apart first: its fields may hold what its types forbid.
+        sidecar = msgspec.convert(msgspec.to_builtins(value), task.schema)
+        task.check(sidecar)
+        data = _ENCODER.encode(sidecar)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _sidecar_error(error, task.name, where) from error
+    if len(data) > MAX_SIDECAR_BYTES:
+        raise _too_large(len(data), task.name, where)
+    return sidecar, data
+
+
+def decode_sidecar(task: Task[Any], data: bytes, *, where: str) -> Any:  # noqa: ANN401
+    """Parse a sidecar's bytes into its task's Struct.
+
+    Raises:
+        SidecarError: if they do not fit.
+    """
+    return _decode(task.schema, data, task.name, where)
+
+
+def encode_meta(meta: Meta, *, where: str) -> bytes:
+    """Make the bytes of `meta.json`.
+
+    Raises:
+        SidecarError: if `extra` holds what JSON cannot.
+    """
+    try:
+        return _ENCODER.encode(meta)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _sidecar_error(error, "meta", where) from error
+
+
+def decode_meta(data: bytes, *, where: str) -> Meta:
+    """Parse the bytes of `meta.json`.
+
+    Raises:
+        SidecarError: if they do not fit.
+    """
+    return _decode(Meta, data, "meta", where)
+
+
+@lru_cache(maxsize=128)
+def _decoder(schema: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(schema)
+
+
+def _decode(schema: type[StructT], data: bytes, task: str, where: str) -> StructT:
+    if len(data) > MAX_SIDECAR_BYTES:
+        raise _too_large(len(data), task, where)
+    try:
+        sidecar: StructT = _decoder(schema).decode(data)
+    except (ValueError, RecursionError) as error:
+        raise _sidecar_error(error, task, where) from error
+    return sidecar
+
+
+def _sidecar_error(error: Exception, task: str, where: str) -> SidecarError:
+    message = str(error)
+    field = ""
+    if match := _AT.search(message):
+        message = message[: match.start()]
+        field = f" field {match[1]!r}:" if match[1] else ""
+    return SidecarError(
+        f"{where}: sidecar of task {task!r}:{field} {message.rstrip('.')}. "
+        "The schema is in docs/reference/format.md."
+    )
+
+
+def _too_large(size: int, task: str, where: str) -> SidecarError:
+    return SidecarError(
+        f"{where}: sidecar of task {task!r}: expected at most {MAX_SIDECAR_BYTES:,} bytes, "
+        f"got {size:,}."
+    )

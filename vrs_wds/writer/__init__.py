@@ -1,0 +1,1 @@
+"""Writes shards, index, manifest and card: `write_shards`."""

@@ -1,0 +1,95 @@
+"""Options of writing, as `shard_config.yaml` holds them. The defaults are here and nowhere else."""
+
+import re
+from typing import Literal
+
+import msgspec
+
+from vrs_wds.errors import ConfigError
+from vrs_wds.shard.names import SHARD_NAME, check_shard_pattern
+
+_UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+
+
+def _at_least(option: str, value: int, least: int) -> None:
+    if value < least:
+        raise ConfigError(f"{option}: expected at least {least}, got {value}.")
+
+
+class ByteSize(int):
+    """A number of bytes; in YAML a number and B, KiB, MiB or GiB: `256 MiB`."""
+
+    @classmethod
+    def parse(cls, text: object) -> "ByteSize":
+        """Read a size.
+
+        >>> ByteSize.parse("256 MiB")
+        ByteSize(268435456)
+
+        Raises:
+            ValueError: if it is not one.
+        """
+        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(B|KiB|MiB|GiB)", str(text))
+        if isinstance(text, str) and match:
+            return cls(int(float(match[1]) * _UNITS[match[2]]))
+        raise ValueError(f'expected a size such as "256 MiB", got {text!r}')
+
+    def __repr__(self) -> str:
+        return f"ByteSize({int(self)})"
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Part of the options; an unknown key is an error."""
+
+
+class ShardOptions(_Section, frozen=True):
+    """Where one shard ends and the next begins, and how they are named."""
+
+    name: str = SHARD_NAME
+    """Pattern with `{split}` and `{number}`."""
+    max_samples: int = 10_000
+    """Samples in a shard; at least 1."""
+    max_bytes: ByteSize = ByteSize(256 * 1024**2)
+    """Bytes of a shard's file. A sample that is larger gets a shard of its own."""
+
+    def __post_init__(self) -> None:
+        check_shard_pattern(self.name)
+        _at_least("shards.max_samples", self.max_samples, 1)
+        _at_least("shards.max_bytes", self.max_bytes, 1)
+
+
+class ImageOptions(_Section, frozen=True):
+    """What becomes of the image's bytes."""
+
+    encode: Literal["keep", "jpeg", "webp", "png"] = "keep"
+    """`keep` the file as it is, or decode it to RGB and encode it anew."""
+    quality: int = 90
+    """For jpeg and webp, 1 to 100."""
+    max_bytes: ByteSize = ByteSize(1024**3)
+    """A larger image file is an error."""
+    max_pixels: int = 2**28
+    """An image with more pixels is an error."""
+
+    def __post_init__(self) -> None:
+        _at_least("image.quality", self.quality, 1)
+        if self.quality > 100:
+            raise ConfigError(f"image.quality: expected 1 to 100, got {self.quality}.")
+        _at_least("image.max_bytes", self.max_bytes, 1)
+        _at_least("image.max_pixels", self.max_pixels, 1)
+
+
+class SidecarOptions(_Section, frozen=True):
+    """What becomes of annotations."""
+
+    missing: Literal["omit", "empty"] = "omit"
+    """A sample without a task has no sidecar for it, or an explicit empty one."""
+
+
+class ShardConfig(_Section, frozen=True):
+    """Everything that decides a dataset's bytes, besides its source."""
+
+    tasks: str | tuple[str, ...] = "all"
+    """Tasks to write, by name, or `all`; others that the source has are left out."""
+    shards: ShardOptions = ShardOptions()
+    image: ImageOptions = ImageOptions()
+    sidecars: SidecarOptions = SidecarOptions()

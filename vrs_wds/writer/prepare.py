@@ -1,0 +1,109 @@
+"""One source sample to the members of a sample in a shard. Pure; runs in worker processes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vrs_wds.errors import DecodeError, UnknownTaskError
+from vrs_wds.images.decode import decode_rgb
+from vrs_wds.images.encode import EXTENSIONS, encode_rgb
+from vrs_wds.images.header import ImageHeader, is_image_extension, read_header
+from vrs_wds.sample import SourceSample, check_key, name_to_key
+from vrs_wds.tasks.meta import Meta
+from vrs_wds.tasks.registry import get_task, resolve_tasks, task_names
+from vrs_wds.tasks.sidecars import META_EXTENSION, encode_meta, encode_sidecar, extension_of
+from vrs_wds.writer.options import ImageOptions, ShardConfig
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedSample:
+    """A sample ready to be packed, and what the index will know of it."""
+
+    key: str
+    members: tuple[tuple[str, bytes], ...]
+    """Extension and bytes, in member order: tasks by name, `meta.json`, the image."""
+    width: int
+    height: int
+    format: str
+    counts: Mapping[str, int]
+    facts: Mapping[str, int | str | list[str]]
+    origin: str
+    """For messages: where the sample came from."""
+
+
+def prepare_sample(sample: SourceSample, config: ShardConfig) -> PreparedSample:
+    """Make a sample's members: validate and encode its sidecars, keep or re-encode its image.
+
+    Raises:
+        KeyFormatError: if the name makes no key.
+        SidecarError: if an annotation does not fit its task.
+        DecodeError: if the image's header cannot be read, or the image not be decoded.
+        UnknownTaskError: if an annotation is for no registered task.
+    """
+    key = check_key(name_to_key(sample.name))
+    origin = sample.origin or sample.name
+    where = f"sample {key!r} ({origin})"
+    header, extension, data = _prepare_image(sample, config.image, where)
+    members, counts, facts = _prepare_sidecars(sample, config, where)
+    meta = Meta(name=sample.name, width=header.width, height=header.height, extra={**sample.extra})
+    members.append((META_EXTENSION, encode_meta(meta, where=where)))
+    members.append((extension, data))
+    return PreparedSample(
+        key=key,
+        members=tuple(members),
+        width=header.width,
+        height=header.height,
+        format=header.format,
+        counts=counts,
+        facts=facts,
+        origin=origin,
+    )
+
+
+def _prepare_image(
+    sample: SourceSample, options: ImageOptions, where: str
+) -> tuple[ImageHeader, str, bytes]:
+    extension = sample.extension.lower().lstrip(".")
+    member = f"{where}: member {extension!r}"
+    if not is_image_extension(extension) or "." in extension:
+        raise DecodeError(f"{member}: expected an image's extension, such as 'png'.")
+    if len(sample.image) > options.max_bytes:
+        raise DecodeError(
+            f"{member}: expected at most {int(options.max_bytes):,} bytes (image.max_bytes), "
+            f"got {len(sample.image):,}."
+        )
+    header = read_header(sample.image, where=member)
+    if header.width * header.height > options.max_pixels:
+        raise DecodeError(
+            f"{member}: expected at most {options.max_pixels:,} pixels (image.max_pixels), got "
+            f"{header.width} x {header.height}."
+        )
+    if options.encode == "keep":
+        return header, extension, sample.image
+    image = decode_rgb(sample.image, where=member, max_pixels=options.max_pixels)
+    data = encode_rgb(image, options.encode, quality=options.quality)
+    # The pixels are upright now; width and height already were.
+    header = ImageHeader(header.width, header.height, options.encode, orientation=1)
+    return header, EXTENSIONS[options.encode], data
+
+
+def _prepare_sidecars(
+    sample: SourceSample, config: ShardConfig, where: str
+) -> tuple[list[tuple[str, bytes]], dict[str, int], dict[str, Any]]:
+    members, counts, facts = list[tuple[str, bytes]](), dict[str, int](), dict[str, Any]()
+    for name in sample.annotations:
+        if name not in task_names():
+            raise UnknownTaskError(
+                f"{where}: annotations for the unknown task {name!r}; registered are "
+                f"{', '.join(task_names())}. Register it with vrs_wds.register_task."
+            )
+    for name in sorted(resolve_tasks(config.tasks, task_names())):
+        task = get_task(name)
+        value = sample.annotations.get(name)
+        if value is None and config.sidecars.missing == "omit":
+            continue
+        sidecar, data = encode_sidecar(task, task.empty() if value is None else value, where=where)
+        members.append((extension_of(name), data))
+        counts[name] = task.count(sidecar)
+        facts.update(task.facts(sidecar))
+    return members, counts, facts

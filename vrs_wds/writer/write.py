@@ -1,0 +1,204 @@
+"""`write_shards`: a source becomes a split of a dataset."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from vrs_wds.errors import (
+    ConfigError,
+    DatasetExistsError,
+    DuplicateKeyError,
+    SampleError,
+    SourceError,
+)
+from vrs_wds.sample import Source, SourceSample
+from vrs_wds.shard.manifest import Manifest, ShardInfo
+from vrs_wds.shard.names import check_split, index_name, manifest_name, shard_name
+from vrs_wds.storage.store import Store, open_store
+from vrs_wds.writer.commit import IndexBuilder, commit_split
+from vrs_wds.writer.engine import prepare_all
+from vrs_wds.writer.options import ShardConfig
+from vrs_wds.writer.prepare import PreparedSample
+from vrs_wds.writer.shard_writer import ShardWriter, packed_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WriteReport:
+    """What was written."""
+
+    url: str
+    split: str
+    num_samples: int
+    num_shards: int
+    num_bytes: int
+    """Bytes of all shards."""
+    tasks: dict[str, int]
+    """For each task, the number of samples that have its sidecar."""
+
+    def __str__(self) -> str:
+        tasks = ", ".join(f"{name} {count:,}" for name, count in self.tasks.items()) or "none"
+        return (
+            f"{self.url}: split {self.split!r}: {self.num_samples:,} samples in "
+            f"{self.num_shards:,} shards, {self.num_bytes:,} bytes; tasks: {tasks}"
+        )
+
+
+def write_shards(
+    source: Source | Iterable[SourceSample],
+    out: str | Path,
+    *,
+    split: str,
+    config: ShardConfig | None = None,
+    num_workers: int = 0,
+    progress: bool | None = None,
+    overwrite: bool = False,
+) -> WriteReport:
+    """Pack a source into shards, with index, manifest and card.
+
+    Equal sources and options give equal bytes, whatever `num_workers`. Nothing is visible before
+    the end: an exception removes the shards written so far.
+
+    Args:
+        source: A `Source`, or any iterable of `SourceSample` (loaded in this process).
+        out: Path or URL of the folder for the dataset; other splits may be there.
+        split: Name of the split, such as `train`.
+        config: Options, as `load_config` reads them from a file; None has the defaults.
+        num_workers: Processes that load and encode samples; 0 does it in this one.
+        progress: Show a progress bar; None does on a terminal.
+        overwrite: Replace a split that is there. It becomes invisible at once.
+
+    Raises:
+        DatasetExistsError: if the split is there and `overwrite` is False.
+        DuplicateKeyError: if two samples have one key.
+        SidecarError: if an annotation does not fit its task.
+        DecodeError: if an image cannot be read.
+        SourceError: if the source has no sample, or as the source raises it.
+    """
+    if config is None:
+        config = ShardConfig()
+    elif not isinstance(config, ShardConfig):
+        raise ConfigError(
+            f"config: expected options as vrs_wds.load_config(path) gives them, got {config!r}."
+        )
+    if num_workers < 0:
+        raise ConfigError(f"num_workers: expected 0 or more, got {num_workers}.")
+    store = open_store(out)
+    _make_way(store, check_split(split), overwrite=overwrite)
+    samples = prepare_all(source, config, num_workers=num_workers)
+    total = len(source) if isinstance(source, Source) else None
+    bar: tqdm[Any]
+    with tqdm(
+        total=total, unit=" samples", desc=f"write {split}", disable=_no_progress(progress)
+    ) as bar:
+        manifest = _Packer(store, split, config).pack(_counted(samples, bar))
+    return report_of(store, manifest)
+
+
+def _make_way(store: Store, split: str, *, overwrite: bool) -> None:
+    if not store.exists(manifest_name(split)):
+        return
+    if not overwrite:
+        raise DatasetExistsError(
+            f"{store.url_of(manifest_name(split))}: the split {split!r} is there already. Write to "
+            "another place, or pass overwrite=True (--overwrite) to replace it."
+        )
+    shards = [name for name in store.list_names(f"{split}-") if name.endswith(".tar")]
+    for name in [manifest_name(split), index_name(split), *shards]:
+        store.delete(name)
+
+
+class _Packer:
+    """Cuts the stream of samples into shards, and commits them at the end."""
+
+    def __init__(self, store: Store, split: str, config: ShardConfig) -> None:
+        self._store = store
+        self._split = split
+        self._config = config
+        self._shards: list[ShardInfo] = []
+        self._index = IndexBuilder()
+        self._origins: dict[str, str] = {}
+
+    def pack(self, samples: Iterator[PreparedSample]) -> Manifest:
+        """Write every sample, then index, card and manifest; on an exception remove it all."""
+        try:
+            sample: PreparedSample | None = self._first(samples)
+            while sample is not None:
+                sample = self._write_shard(sample, samples)
+            return commit_split(self._store, self._split, self._shards, self._index)
+        except BaseException:
+            # The split was not there before, so all of its files are ours.
+            for name in [shard.url for shard in self._shards] + [index_name(self._split)]:
+                self._store.delete(name)
+            raise
+
+    def _write_shard(
+        self, first: PreparedSample, samples: Iterator[PreparedSample]
+    ) -> PreparedSample | None:
+        """Write one shard, beginning with `first`; return the sample that did not fit."""
+        options = self._config.shards
+        name = self._next_name()
+        sample: PreparedSample | None = first
+        with ExitStack() as stack:
+            shard = ShardWriter(stack.enter_context(self._store.open_writer(name)))
+            while sample is not None and shard.fits(
+                packed_bytes(sample), max_samples=options.max_samples, max_bytes=options.max_bytes
+            ):
+                shard.add(sample)
+                sample = self._next(samples)
+            info = shard.close(name)
+        self._shards.append(info)
+        self._index.add_shard(shard.rows)
+        return sample
+
+    def _first(self, samples: Iterator[PreparedSample]) -> PreparedSample:
+        sample = self._next(samples)
+        if sample is None:
+            raise SourceError(f"split {self._split!r}: the source has no samples.")
+        return sample
+
+    def _next(self, samples: Iterator[PreparedSample]) -> PreparedSample | None:
+        """Take the next sample; name the shard in an error, and refuse a key seen before."""
+        try:
+            sample = next(samples, None)
+        except SampleError as error:
+            raise type(error)(f"{self._next_name()}: {error}") from error
+        if sample is None:
+            return None
+        if (other := self._origins.get(sample.key)) is not None:
+            raise DuplicateKeyError(
+                f"key {sample.key!r} is given twice: by {other} and by {sample.origin}. Keys are "
+                "unique in a split: give one of them another name."
+            )
+        self._origins[sample.key] = sample.origin
+        return sample
+
+    def _next_name(self) -> str:
+        return shard_name(self._config.shards.name, self._split, len(self._shards))
+
+
+def _counted(samples: Iterator[PreparedSample], bar: "tqdm[Any]") -> Iterator[PreparedSample]:
+    for sample in samples:
+        bar.update()
+        yield sample
+
+
+def _no_progress(progress: bool | None) -> bool:
+    return not sys.stderr.isatty() if progress is None else not progress
+
+
+def report_of(store: Store, manifest: Manifest) -> WriteReport:
+    """Return what a manifest says was written."""
+    details = manifest.vrs_wds
+    return WriteReport(
+        url=store.url,
+        split=details.split,
+        num_samples=details.num_samples,
+        num_shards=len(manifest.shardlist),
+        num_bytes=manifest.num_bytes,
+        tasks={name: info.num_samples for name, info in details.tasks.items()},
+    )
