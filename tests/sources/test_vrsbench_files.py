@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from vrs_wds.errors import SourceError
-from vrs_wds.sources.vrsbench.files import Folder, FoundFile, ZipArchive
+from vrs_wds.sources.vrsbench.files import Folder, FoundFile, ZipArchive, is_junk
 from vrs_wds.testing.vrsbench_files import write_files
 
 NAMES = [f"{number:03d}.png" for number in range(40)]
@@ -43,6 +43,23 @@ def test_folder_and_archive_list_the_same(tmp_path):
     expected = ["Images/a.png", "Images/b.png"]
     assert Folder(tmp_path / "Images").names() == expected
     assert ZipArchive(tmp_path / "Images.zip").names() == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "junk"),
+    [
+        ("__MACOSX/Images/a.png", True),
+        ("Images/__MACOSX/a.png", True),
+        ("Images/._a.png", True),
+        (".git/a.png", True),
+        ("../a.png", False),
+        ("./a.png", False),
+        ("Images/a._b.png", False),
+    ],
+)
+def test_hidden_names_and_those_of_macos_are_junk(name, junk):
+    """A dot in front of any part hides it; a dot within does not."""
+    assert is_junk(name) is junk
 
 
 @pytest.mark.parametrize("layout", ["nested", "zip"])
@@ -159,8 +176,9 @@ def test_a_fork_that_inherits_the_object_opens_its_own_handle(archive):
     child = context.Process(target=_child, args=(archive, queue))
     child.start()
     assert read_all(archive) == (True, 0)
+    child.join(60)
+    assert child.exitcode == 0
     assert queue.get() == (True, 1)
-    child.join()
 
 
 def test_threads_share_an_archive(archive):

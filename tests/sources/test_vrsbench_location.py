@@ -78,7 +78,8 @@ def test_boxes_from_obj_coord_are_turned_and_clipped(coord, box, repaired):
     assert (location.box, location.corners) == (box, None)
     assert repairs["boxes_repaired"] == repaired
     assert repairs["boxes_from_obj_coord"] == 1
-    assert location.to_pixels((100, 100)) == (tuple(100 * v for v in box), None)
+    x1, y1, x2, y2 = box
+    assert location.to_pixels((100, 50)) == ((100 * x1, 50 * y1, 100 * x2, 50 * y2), None)
 
 
 def test_an_unusable_obj_coord_is_no_place_and_counts_for_nothing():

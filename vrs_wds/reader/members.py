@@ -7,8 +7,9 @@ from vrs_wds.errors import ChecksumMismatch, ShardNotFound, ShardTruncated
 from vrs_wds.shard.checksums import crc32c
 from vrs_wds.storage.store import Store
 
-MAX_GAP_BYTES = 16 * 1024
-"""Members of a shard closer than this are read in one go."""
+MAX_GAP_BYTES = 1023
+"""Members closer than this are read in one go: padding (511) and a header (512) at most, so that
+no byte of a member that was not asked for is read."""
 MAX_RANGE_BYTES = 16 * 1024 * 1024
 """Ranges are not joined beyond this size."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from vrs_wds.errors import UnknownTaskError
+from vrs_wds.errors import ConfigError, UnknownTaskError
 from vrs_wds.geometry.formats import BoxFormat, Coordinates
 from vrs_wds.tasks.meta import Meta
 from vrs_wds.tasks.registry import get_task, resolve_tasks, task_names
@@ -36,12 +36,13 @@ def get_task_targets(
         metas: What `dataset.metadata(...)` or `batch["metas"]` gives: dicts with one parsed sidecar
             for each task, and `meta`.
         task: A task's name; `all` or `complete` gives a dict from task to its list of targets.
-        label_key: For classification: `label`, `labels`, `scene`, or a key of `meta.extra`.
+        label_key: For classification: `label`, `labels`, `scene`, or another key, of `meta.extra`.
         box_format: Layout of boxes.
         coordinates: Unit of boxes.
 
     Raises:
         UnknownTaskError: if no such task is registered, or if it was not read with `metas`.
+        ConfigError: if an option does not fit, or needs the size of an image without `meta`.
     """
     rows = list(metas)
     if task in ("all", "complete"):
@@ -64,10 +65,22 @@ def _target(row: Mapping[str, Any], task: str, options: TargetOptions) -> Any:  
             f"for {', '.join(name for name in task_names() if name in row) or 'no task'}. "
             f"Read them with tasks=[{task!r}]."
         )
-    meta: Meta = row["meta"]
-    sidecar = row[task]
-    if options.label_key is not None and options.label_key in meta.extra:
-        return meta.extra[options.label_key]
-    return handler.plain_target(
-        handler.empty() if sidecar is None else sidecar, meta.size_wh, options
-    )
+    sidecar = handler.empty() if row[task] is None else row[task]
+    key = options.label_key
+    if task == "classification" and key is not None and key not in sidecar.__struct_fields__:
+        meta: Meta | None = row.get("meta")
+        if meta is not None and key in meta.extra:
+            return meta.extra[key]
+    return handler.plain_target(sidecar, _size_wh(row, options), options)
+
+
+def _size_wh(row: Mapping[str, Any], options: TargetOptions) -> tuple[int, int]:
+    meta: Meta | None = row.get("meta")
+    if meta is not None:
+        return meta.size_wh
+    if options.coordinates != "pixels":
+        raise ConfigError(
+            f"sample {row.get('__key__', '?')!r}: coordinates {options.coordinates!r} need the "
+            "picture's size, and the sample has no meta.json. Ask for 'pixels'."
+        )
+    return (0, 0)  # pixels stay as they are, whatever the size

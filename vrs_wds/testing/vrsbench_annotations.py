@@ -70,8 +70,8 @@ def _make_object(
     label = list(CLASSES)[int(rng.integers(len(CLASSES)))]
     (length, width), _ = CLASSES[label]
     x, y = (int(v) for v in rng.integers(60, GRID - 60, 2))
-    if quirk == BEYOND and number == 0:
-        x, label, (length, width) = GRID - 8, "harbor", (130, 34)
+    if quirk == BEYOND and number < 2:
+        x, label, (length, width) = (GRID - 8, 8)[number], "harbor", (130, 34)
     if quirk == NO_AREA and number == 0:
         length, is_rotated = 0, False
     angle = rng.uniform(0, math.pi) if is_rotated else 0.0

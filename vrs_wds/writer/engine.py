@@ -70,7 +70,7 @@ def _in_order(
         except (TypeError, AttributeError) as error:
             raise ConfigError(
                 f"The source cannot be sent to worker processes ({error}). Use num_workers=0, or "
-                "pass iter(source) to load it in this process."
+                "pass a generator of its samples, to load them in this process."
             ) from error
         if len(waiting) > 2 * num_workers:
             yield from waiting.popleft().result()

@@ -29,7 +29,7 @@ from vrs_wds.writer.shard_writer import ShardWriter, packed_bytes
 
 @dataclass(frozen=True, slots=True)
 class WriteReport:
-    """What was written."""
+    """What `write_shards` or `index_shards` wrote."""
 
     url: str
     split: str

@@ -1,0 +1,160 @@
+"""Truncated shards and flipped bytes are found on every read, and named."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from vrs_wds.errors import ChecksumMismatch, ShardNotFound, ShardTruncated
+from vrs_wds.reader.dataset import ShardedDataset, open_dataset
+from vrs_wds.reader.verify import verify
+
+SHARD = 1
+
+
+@pytest.fixture
+def root(small_root: Path, tmp_path: Path) -> Path:
+    """A copy of the small dataset, to be damaged."""
+    return Path(shutil.copytree(small_root, tmp_path / "copy"))
+
+
+def places(dataset: ShardedDataset) -> list[tuple[int, str, int, int]]:
+    """Return sample number, extension, offset and size of every member of one shard."""
+    found = []
+    for extension in dataset.extensions:
+        columns = [dataset.column(f"{extension}:{name}") for name in ("shard", "offset", "size")]
+        for number, (shard, offset, size) in enumerate(zip(*columns, strict=True)):
+            if shard == SHARD and size >= 0:
+                found.append((number, extension, offset, size))
+    return sorted(found, key=lambda place: place[2])
+
+
+def shard_path(root: Path) -> Path:
+    """Return the path of the shard that is damaged."""
+    return root / f"train-{SHARD:06d}.tar"
+
+
+def test_a_shard_cut_at_any_member_border_is_an_error(root: Path) -> None:
+    """Whole samples before the cut are read; the first one after it is named, with its member."""
+    dataset = open_dataset(root)
+    data = shard_path(root).read_bytes()
+    members = places(dataset)
+    for number, extension, offset, _ in members:
+        border = offset - 512
+        shard_path(root).write_bytes(data[:border])
+        key = dataset.key_at(number)
+        with pytest.raises(ShardTruncated) as caught:
+            open_dataset(root)[number]
+
+        message = str(caught.value)
+        assert f"train-{SHARD:06d}.tar: sample {key!r}: member '{key}.{extension}'" in message
+        whole = [n for n in {n for n, *_ in members} if n < number]
+        assert len(open_dataset(root).get_many(whole)) == len(whole)
+        problems = verify(root, "train").problems
+        assert any(f"{key}.{extension}" in str(problem) for problem in problems)
+
+
+@given(data=st.data())
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_flipped_byte_in_a_member_is_an_error(root: Path, data: Any) -> None:
+    """The member is named; other samples of the shard are still read."""
+    dataset = open_dataset(root)
+    members = places(dataset)
+    number, extension, offset, size = data.draw(st.sampled_from(members))
+    place = offset + data.draw(st.integers(0, size - 1))
+    flip = data.draw(st.integers(1, 255))
+    original = shard_path(root).read_bytes()
+    damaged = bytearray(original)
+    damaged[place] ^= flip
+    shard_path(root).write_bytes(damaged)
+    try:
+        key = dataset.key_at(number)
+        with pytest.raises(ChecksumMismatch) as caught:
+            open_dataset(root)[number]
+        others = [n for n in {n for n, *_ in members} if n != number]
+        assert len(open_dataset(root).get_many(others)) == len(others)
+    finally:
+        shard_path(root).write_bytes(original)
+
+    assert f"train-{SHARD:06d}.tar: sample {key!r}: member '{key}.{extension}'" in str(caught.value)
+
+
+def test_reading_other_members_does_not_hide_or_mind_the_damage(root: Path) -> None:
+    """A flipped byte of the image does not disturb who reads sidecars only."""
+    dataset = open_dataset(root)
+    number, _, offset, _ = next(place for place in places(dataset) if place[1] == "png")
+    data = bytearray(shard_path(root).read_bytes())
+    data[offset] ^= 1
+    shard_path(root).write_bytes(data)
+
+    assert dataset.metadata(number)["meta"].width == 24
+    with pytest.raises(ChecksumMismatch):
+        dataset[number]
+
+
+def test_verify_finds_damage_outside_of_members_too(root: Path) -> None:
+    """A flipped byte in a header, in padding or in the end of the tar changes the SHA-256."""
+    dataset = open_dataset(root)
+    data = shard_path(root).read_bytes()
+    _, _, offset, size = places(dataset)[0]
+    for place in (offset - 512, offset - 300, offset + size, len(data) - 1):
+        damaged = bytearray(data)
+        damaged[place] ^= 1
+        shard_path(root).write_bytes(damaged)
+        report = verify(root, "train")
+
+        assert not report.ok
+        assert any("SHA-256" in str(problem) for problem in report.problems)
+    shard_path(root).write_bytes(data)
+    assert verify(root, "train").ok
+
+
+def test_verify_names_every_problem_once(root: Path) -> None:
+    """Two damaged members and a missing shard: all are said."""
+    dataset = open_dataset(root)
+    data = bytearray(shard_path(root).read_bytes())
+    damaged = [place for place in places(dataset) if place[1] == "png"][:2]
+    for _, _, offset, _ in damaged:
+        data[offset + 5] ^= 8
+    shard_path(root).write_bytes(data)
+    (root / "train-000003.tar").unlink()
+    report = verify(root, "train", decode=True)
+    messages = [str(problem) for problem in report.problems]
+
+    for number, *_ in damaged:
+        assert sum(f"{dataset.key_at(number)}.png" in message for message in messages) == 1
+    assert sum("train-000003.tar" in message for message in messages) == 1
+    assert "4 problems" in str(report)  # two members, their shard's SHA-256, the missing shard
+
+
+def test_a_missing_shard_is_named(root: Path) -> None:
+    """It says what to do."""
+    shard_path(root).unlink()
+    with pytest.raises(ShardNotFound, match=rf"train-{SHARD:06d}\.tar: the manifest names this"):
+        open_dataset(root)[8]
+
+
+def test_verify_decodes_images_when_asked(tmp_path: Path) -> None:
+    """A picture whose header is fine and whose pixels are not is found by `decode` only."""
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    from vrs_wds.sample import SourceSample
+    from vrs_wds.writer.write import write_shards
+
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(buffer, "PNG")
+    cut = buffer.getvalue()[:5000]
+    write_shards([SourceSample("a", cut, "png")], tmp_path, split="train")
+
+    assert verify(tmp_path).ok
+    report = verify(tmp_path, decode=True)
+    assert "sample 'a': member 'png'" in str(report.problems[0])

@@ -1,0 +1,45 @@
+"""Planning of byte ranges."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vrs_wds.reader.members import MemberRequest, coalesce
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> list[MemberRequest]:
+    """Members of two shards, apart from each other, in any order."""
+    found = []
+    for shard in range(2):
+        offset = 0
+        for _ in range(draw(st.integers(0, 6))):
+            offset += draw(st.integers(0, 40))
+            size = draw(st.integers(0, 60))
+            found.append(MemberRequest(shard, offset, size, 0, len(found), "png"))
+            offset += size
+    return draw(st.permutations(found))
+
+
+@given(requests(), st.integers(0, 30), st.integers(1, 150))
+def test_ranges_hold_every_member_once(
+    asked: list[MemberRequest], max_gap: int, max_size: int
+) -> None:
+    """One shard a range, no gap too large, no range too long unless one member is."""
+    groups = list(coalesce(asked, max_gap=max_gap, max_size=max_size))
+
+    assert sorted(r for group in groups for r in group) == sorted(asked)
+    for group in groups:
+        assert len({request.shard for request in group}) == 1
+        stop = group[0].offset
+        for request in group:
+            assert request.offset - stop <= max_gap
+            stop = max(stop, request.offset + request.size)
+        assert len(group) == 1 or stop - group[0].offset <= max_size
+
+
+@given(requests())
+def test_everything_near_is_read_in_one_go(asked: list[MemberRequest]) -> None:
+    """With no limits, one range a shard."""
+    groups = list(coalesce(asked, max_gap=10**9, max_size=10**9))
+
+    assert len(groups) == len({request.shard for request in asked})

@@ -1,0 +1,120 @@
+"""A folder as a store."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from vrs_wds.errors import ConfigError
+from vrs_wds.storage.local import _MAX_OPEN_FILES, LocalStore
+from vrs_wds.storage.store import open_store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    """An empty folder that does not exist yet."""
+    return LocalStore(tmp_path / "new")
+
+
+def test_what_is_put_is_there(store: LocalStore) -> None:
+    """Whole, by ranges, by size, in the list."""
+    store.put("a.bin", b"0123456789")
+
+    assert store.get("a.bin") == b"0123456789"
+    assert store.get_range("a.bin", 2, 3) == b"234"
+    assert store.get_range("a.bin", 8, 5) == b"89"
+    assert store.get_range("a.bin", 50, 5) == b""
+    assert store.size_of("a.bin") == 10
+    assert store.exists("a.bin")
+    assert list(store.list_names()) == ["a.bin"]
+    with store.open_reader("a.bin") as file:
+        assert file.read() == b"0123456789"
+
+
+def test_what_is_not_there(store: LocalStore) -> None:
+    """FileNotFoundError; deleting it is no error; listing gives nothing."""
+    for call in (store.get, store.size_of):
+        with pytest.raises(FileNotFoundError):
+            call("a")
+    with pytest.raises(FileNotFoundError):
+        store.get_range("a", 0, 1)
+    assert not store.exists("a")
+    store.delete("a")
+    assert list(store.list_names()) == []
+
+
+def test_a_file_appears_when_it_is_complete(store: LocalStore) -> None:
+    """Not before, and not in lists."""
+    with store.open_writer("a") as writer:
+        writer.write(b"half")
+        assert not store.exists("a")
+        assert list(store.list_names()) == []
+
+    assert store.get("a") == b"half"
+
+
+def test_an_exception_leaves_nothing_and_changes_nothing(store: LocalStore, tmp_path: Path) -> None:
+    """Neither a new file nor a temporary one; an old one stays as it was."""
+    store.put("old", b"old")
+    for name in ("new", "old"):
+        with pytest.raises(KeyError), store.open_writer(name) as writer:
+            writer.write(b"half")
+            raise KeyError
+
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["old"]
+    assert store.get("old") == b"old"
+
+
+def test_a_killed_writer_leaves_nothing_visible(store: LocalStore) -> None:
+    """`kill -9` in the middle of a file."""
+    code = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from vrs_wds.storage.local import LocalStore\n"
+        "with LocalStore(Path(sys.argv[1])).open_writer('a.tar') as writer:\n"
+        "    writer.write(bytes(3_000_000)); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    result = subprocess.run([sys.executable, "-c", code, store.url], check=False)
+
+    assert result.returncode == -signal.SIGKILL
+    assert not store.exists("a.tar")
+    assert list(store.list_names()) == []
+
+
+def test_more_files_than_are_kept_open(store: LocalStore) -> None:
+    """Files beyond the limit are closed and opened again; threads may share the store."""
+    count = _MAX_OPEN_FILES + 40
+    for i in range(count):
+        store.put(f"f{i}", b"%d" % i)
+    before = len(os.listdir("/proc/self/fd"))
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda i: store.get_range(f"f{i % count}", 0, 9), range(3 * count)))
+
+    assert found == [b"%d" % (i % count) for i in range(3 * count)]
+    assert len(os.listdir("/proc/self/fd")) - before <= _MAX_OPEN_FILES
+
+
+def test_a_store_pickles_without_its_open_files(store: LocalStore) -> None:
+    """The copy opens files of its own."""
+    store.put("a", b"x")
+    store.get_range("a", 0, 1)
+
+    assert pickle.loads(pickle.dumps(store)).get_range("a", 0, 1) == b"x"
+
+
+def test_urls_of_local_folders(tmp_path: Path) -> None:
+    """A path, a text and a file:// URL mean the same."""
+    (tmp_path / "a b").mkdir()
+    (tmp_path / "a b" / "f").write_bytes(b"x")
+    for url in (tmp_path / "a b", f"{tmp_path}/a b", f"file://{tmp_path}/a%20b"):
+        assert open_store(url).get("f") == b"x"
+
+
+def test_other_schemes_are_refused_by_name() -> None:
+    """The message says what there is."""
+    with pytest.raises(ConfigError, match="s3://: expected a path or a file:// URL"):
+        open_store("s3://bucket/x")
