@@ -51,14 +51,6 @@ def picture(data: bytes, extension: str, alt: str, *, max_side: int = 256) -> st
     )
 
 
-def paragraphs(lines: Sequence[tuple[str, str]]) -> str:
-    """Return lines of a bold word and a text."""
-    return "".join(
-        f"<p style='margin:2px 0'><strong>{escape(word)}</strong> {escape(text)}</p>"
-        for word, text in lines
-    )
-
-
 def beside(*parts: str) -> str:
     """Return parts side by side."""
     cells = "".join(f"<div>{part}</div>" for part in parts if part)

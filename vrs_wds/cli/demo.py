@@ -47,7 +47,7 @@ def _run(folder: Path, num_train: int, num_val: int) -> None:
 
 
 def _stream_task(shards: Path, task: str) -> None:
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     from vrs_wds.cli._print import out
     from vrs_wds.loader.loader import StreamingLoader

@@ -21,6 +21,7 @@ app = App(
     help="Pack images with annotations for many tasks into WebDataset shards, and look into them.",
     help_epilogue="Every command takes --debug, to show the traceback of an error.",
     version=__version__,
+    suppress_keyboard_interrupt=False,  # told here, as one line
 )
 # Named by text, so that `--help` imports none of them; the help here is each one's first sentence.
 _COMMANDS = {
@@ -72,3 +73,7 @@ def _one_line(text: str) -> str:
 
 def _command(arguments: list[str]) -> str:
     return f"{arguments[0]} " if arguments and arguments[0] in app else ""
+
+
+if __name__ == "__main__":
+    main()

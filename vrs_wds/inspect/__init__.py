@@ -1,1 +1,1 @@
-"""Looks at samples: pictures with their boxes, and their texts beside them."""
+"""Looks at samples, batches and columns: pictures with outlines, texts, counts."""

@@ -1,6 +1,8 @@
 """Worker processes: the sample stages run there, through `torch.utils.data.DataLoader`."""
 
+import warnings
 from collections.abc import Generator, Iterator, Sequence
+from pickle import PicklingError
 from typing import Any
 
 import numpy as np
@@ -49,6 +51,7 @@ class WorkerPool:
         self._loader = DataLoader(
             _WorkerChunks(reader, self._places, chunk_size),
             batch_size=None,
+            collate_fn=_as_it_is,  # torch's own would turn every array into a tensor
             num_workers=num_workers,
             prefetch_factor=prefetch_factor,
             persistent_workers=persistent_workers,
@@ -60,14 +63,21 @@ class WorkerPool:
         """Yield the chunks of one epoch, in order."""
         self._places.copy_(torch.as_tensor(places, dtype=torch.int64))
         try:
-            iterator = iter(self._loader)
-        except (AttributeError, TypeError) as error:
+            with warnings.catch_warnings():
+                # torch warns about what fails to pickle before it raises it
+                warnings.simplefilter("ignore", UserWarning)
+                iterator = iter(self._loader)
+        except (AttributeError, TypeError, PicklingError) as error:
             raise ConfigError(
                 f"The stages cannot be sent to worker processes ({error}). Use functions that can "
                 "be imported instead of lambdas, or num_workers=0."
             ) from error
         for chunk in iterator:
             yield [_from_shared(sample) for sample in chunk]
+
+
+def _as_it_is(chunk: Chunk) -> Chunk:
+    return chunk
 
 
 def _to_shared(sample: Any) -> Any:  # noqa: ANN401 - a sample or a bad one

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from vrs_wds.errors import (
     DatasetExistsError,

@@ -1,0 +1,242 @@
+"""The command line, as a person uses it: real processes."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vrs_wds.cli.main import app, main
+from vrs_wds.reader.dataset import open_dataset
+from vrs_wds.testing.synthetic import make_vrsbench
+
+WRITE = ["write", "--source", "vrsbench"]
+COMMAND = [sys.executable, "-m", "vrs_wds.cli.main"]
+
+
+class Result:
+    """What a command printed, and its exit code."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]):
+    """Run a command in this process."""
+
+    def call(*arguments: object) -> Result:
+        with pytest.raises(SystemExit) as caught:
+            main([str(argument) for argument in arguments])
+        shown = capsys.readouterr()
+        return Result(int(caught.value.code or 0), shown.out, shown.err)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def vrsbench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A made-up VRSBench in zips."""
+    return make_vrsbench(tmp_path_factory.mktemp("vrsbench"), num_train=9, num_val=4, size=64)
+
+
+def test_write_info_ls_cat_verify(run, vrsbench: Path, tmp_path: Path) -> None:
+    """One walk: each command says what it should."""
+    out = tmp_path / "out"
+    config = tmp_path / "config.yaml"
+    config.write_text("shards:\n  max_samples: 4\n")
+    for split in ("train", "val"):
+        arguments = ["--source", "vrsbench", "--root", vrsbench, "--split", split, "--out", out]
+        written = run("write", *arguments, "--config", config)
+        assert written.code == 0, written.err
+        assert f"split '{split}'" in written.out
+
+    shown = run("info", out)
+    assert "samples      9" in shown.out
+    assert "shards       3" in shown.out
+    details = json.loads(run("info", out, "--json", "--split", "val").out)
+    assert details["val"]["num_samples"] == 4
+
+    keys = run("ls", out, "--split", "train").out.split()
+    assert keys == open_dataset(out, "train").column("key")
+    some = run("ls", out, "--split", "train", "--where", "num_questions > 0", "--tasks", "vqa")
+    assert set(some.out.split()) <= set(keys)
+    assert re.search(r"^  png  [\d,]+$", run("ls", out, "--members").out, re.MULTILINE)
+    shard = run("ls", out / "train-000000.tar")
+    assert shard.out.split() == keys[:4]
+
+    sidecars = json.loads(run("cat", out, keys[0]).out)
+    assert "meta.json" in sidecars
+    assert "png" not in sidecars
+
+    sound = run("verify", out, "--decode")
+    assert sound.code == 0
+    assert sound.out.count("all right") == 2
+
+
+def test_cat_writes_a_members_bytes(small_root: Path) -> None:
+    """As they are, to standard output."""
+    command = [*COMMAND, "cat", str(small_root), "tile_0003", "png"]
+    result = subprocess.run(command, capture_output=True, check=True)
+
+    assert result.stdout == open_dataset(small_root)["tile_0003"]["png"]
+
+
+def test_index_makes_tars_a_dataset(run, small_root: Path, tmp_path: Path) -> None:
+    """Then info and ls know them."""
+    for path in small_root.glob("*.tar"):
+        shutil.copy(path, tmp_path)
+    made = run("index", tmp_path, "--split", "train")
+
+    assert made.code == 0
+    assert "23 samples in 4 shards" in made.out
+    assert len(run("ls", tmp_path).out.split()) == 23
+    again = run("index", tmp_path, "--split", "train")
+    assert (again.code, "has a manifest already" in again.err) == (1, True)
+    assert run("index", tmp_path, "--split", "train", "--overwrite").code == 0
+
+
+def test_verify_finds_damage(run, small_root: Path, tmp_path: Path) -> None:
+    """Exit code 1, and a line that names shard, key and member."""
+    root = Path(shutil.copytree(small_root, tmp_path / "x"))
+    path = root / "train-000001.tar"
+    data = bytearray(path.read_bytes())
+    data[open_dataset(root).column("png:offset")[8]] ^= 1
+    path.write_bytes(data)
+    result = run("verify", root)
+
+    assert result.code == 1
+    assert "train-000001.tar: sample 'tile_0008': member 'tile_0008.png'" in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["info", "/no/such/folder"], 1, "no dataset there"),
+        (["ls", "ROOT", "--where", "nope > 1"], 1, "no such column"),
+        (["cat", "ROOT", "no_such_key"], 1, "has no sample 'no_such_key'"),
+        (["cat", "ROOT", "tile_0001", "jpg"], 1, "has no member 'jpg'"),
+        (["verify", "ROOT", "--split", "val"], 1, "the splits there are train"),
+        (
+            ["write", "--source", "vrsbench", "--root", "ROOT", "--split", "train", "--out", "X"],
+            1,
+            "",
+        ),
+        ([*WRITE, "--root", "ROOT", "--split", "test", "--out", "X"], 1, "split"),
+        (["write", "--source", "coco"], 2, "vrsbench"),
+        (["write"], 2, "--source"),
+        (["nope"], 2, "nope"),
+        (["info"], 2, "url"),
+        (["info", "ROOT", "--nope"], 2, "--nope"),
+        (["demo", "--num-train", "many"], 2, "many"),
+    ],
+)
+def test_errors_are_one_line_and_an_exit_code(
+    run, small_root: Path, arguments: list[str], code: int, message: str
+) -> None:
+    """1 when it fails, 2 when the command line is wrong; nothing on standard output."""
+    result = run(*[str(small_root) if part == "ROOT" else part for part in arguments])
+    lines = result.err.strip().splitlines()
+
+    assert result.code == code
+    assert lines[0].startswith("vrs-wds: ")
+    assert message.lower() in lines[0].lower()
+    assert len(lines) == code  # usage errors add how to get help
+    assert "Traceback" not in result.err
+    assert result.out == ""
+
+
+def test_debug_shows_the_traceback(run) -> None:
+    """Anywhere on the command line."""
+    result = run("info", "/no/such/folder", "--debug")
+
+    assert result.code == 1
+    assert "Traceback" in result.err
+    assert result.err.strip().splitlines()[-1].startswith("vrs-wds: ")
+
+
+@pytest.mark.parametrize("command", [[], *[[name] for name in sorted(app) if name[0] != "-"]])
+def test_every_command_has_help(command: list[str]) -> None:
+    """It begins with how to call it, and says what each option does."""
+    result = subprocess.run(
+        [*COMMAND, *command, "--help"], capture_output=True, text=True, check=True
+    )
+
+    assert "Usage: vrs-wds" in result.stdout
+    assert "--help" in result.stdout or "Parameters" in result.stdout
+
+
+def test_help_loads_no_heavy_package() -> None:
+    """No torch, no pyarrow, no numpy."""
+    code = (
+        "import sys\nfrom vrs_wds.cli.main import main\n"
+        "try:\n    main(['--help'])\n"
+        "finally:\n    print('LOADED', *sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    loaded = set(result.stdout.rpartition("LOADED")[2].split())
+
+    assert "cyclopts" in loaded
+    assert not {"torch", "pyarrow", "numpy", "datasets", "webdataset"} & loaded
+
+
+def test_version() -> None:
+    """The package's."""
+    import vrs_wds
+
+    result = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == vrs_wds.__version__
+
+
+def test_a_closed_pipe_is_no_error(small_root: Path) -> None:
+    """`vrs-wds ls ... | head -1`."""
+    command = f"{sys.executable} -m vrs_wds.cli.main ls {small_root} --members | head -1"
+    result = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
+    )
+
+    assert result.returncode == 0
+    assert result.stdout == "tile_0000\n"
+    assert result.stderr == ""
+
+
+def test_ctrl_c_stops_with_one_line(vrsbench: Path, tmp_path: Path) -> None:
+    """Exit code 130, no traceback, nothing published."""
+    arguments = ["--source", "vrsbench", "--root", str(vrsbench), "--split", "train"]
+    code = (
+        "import os, signal, sys\nimport vrs_wds.writer.write as w\n"
+        "pack = w._Packer.pack\n"
+        "def interrupted(self, samples):\n"
+        "    def cut():\n"
+        "        yield next(samples)\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        yield from samples\n"
+        "    return pack(self, cut())\n"
+        "w._Packer.pack = interrupted\n"
+        "from vrs_wds.cli.main import main\nmain(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", code, "write", *arguments, "--out", str(tmp_path / "out")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert result.returncode == 130
+    assert result.stderr.strip() == "vrs-wds: stopped."
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_demo_runs_the_whole_walk(tmp_path: Path) -> None:
+    """In a process of its own; it says what it did for every task."""
+    out = tmp_path / "demo"
+    command = [*COMMAND, "demo", "--out", str(out), "--num-train", "6", "--num-val", "3"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    for text in ("Images_train.zip", "all right", "captioning", "classification", "vqa", "Done."):
+        assert text in result.stdout
+    for task in ("detection", "grounding"):
+        assert re.search(rf"{task}: 1 batches", result.stdout)
+    assert "write train: 100%" in result.stderr
+    assert len(open_dataset(out / "shards", "val")) == 3

@@ -1,0 +1,30 @@
+"""Where a process stands."""
+
+import pytest
+
+from vrs_wds.loader.detect import detect_world
+from vrs_wds.order.world import World
+
+NAMES = ("RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS")
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, World()),
+        ({"RANK": "1", "WORLD_SIZE": "4"}, World(1, 4)),
+        ({"SLURM_PROCID": "2", "SLURM_NTASKS": "3"}, World(2, 3)),
+        ({"RANK": "0", "WORLD_SIZE": "2", "SLURM_PROCID": "2", "SLURM_NTASKS": "3"}, World(0, 2)),
+        ({"RANK": "1"}, World()),
+    ],
+)
+def test_ranks_come_from_the_launcher(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: World
+) -> None:
+    """Of torchrun, else of Slurm, else there is one."""
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert detect_world() == expected

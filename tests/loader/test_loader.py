@@ -1,0 +1,334 @@
+"""`StreamingLoader`."""
+
+import json
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from vrs_wds.errors import (
+    ChecksumMismatch,
+    ConfigError,
+    DecodeError,
+    ShardTruncated,
+    TooManyBadSamples,
+    UnknownTaskError,
+)
+from vrs_wds.loader.loader import StreamingLoader
+from vrs_wds.order.world import World
+from vrs_wds.pipeline.decode import Decode
+from vrs_wds.pipeline.map import Map
+from vrs_wds.pipeline.ragged import Ragged
+from vrs_wds.pipeline.select import Select
+from vrs_wds.pipeline.shuffle import Shuffle
+from vrs_wds.pipeline.tile import Tile
+from vrs_wds.reader.dataset import ShardedDataset, open_dataset
+from vrs_wds.tasks.targets import get_task_targets
+
+TASKS = ["captioning", "detection", "vqa", "all", None]
+
+
+def keys(loader: StreamingLoader) -> list[list[str]]:
+    """Return the keys of each batch of an epoch."""
+    return [batch["__key__"] for batch in loader]
+
+
+def plain(value: Any) -> Any:
+    """Return a batch with tensors as lists, to compare it."""
+    if isinstance(value, torch.Tensor):
+        return value.tolist()
+    if isinstance(value, Ragged):
+        return [plain(row) for row in value]
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    return value
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_batches_for_every_task(small_dataset: ShardedDataset, task: str | None) -> None:
+    """Images stacked, targets, keys, and metas that `get_task_targets` takes."""
+    loader = StreamingLoader(small_dataset, task=task, batch_size=5)
+    batches = list(loader)
+
+    assert len(batches) == len(loader) == 5
+    assert [len(batch["__key__"]) for batch in batches] == [5, 5, 5, 5, 3]
+    assert batches[0]["image"].shape == (5, 3, 16, 24)
+    assert batches[0]["image"].dtype == torch.uint8
+    assert batches[0]["image"].is_contiguous(memory_format=torch.channels_last)
+    assert ("target" in batches[0]) == (task is not None)
+    assert [key for batch in batches for key in batch["__key__"]] == small_dataset.column("key")
+    if task == "vqa":
+        pairs = get_task_targets(batches[0]["metas"], "vqa")
+        questions = batches[0]["target"]["questions"]
+        assert [len(rows) for rows in pairs] == questions.lengths.tolist() == [0, 1, 2, 0, 0]
+
+
+def test_a_task_that_the_dataset_lacks(small_dataset: ShardedDataset) -> None:
+    """Is an error at once, not empty targets for days."""
+    with pytest.raises(UnknownTaskError, match=r"'grounding' is not .*captioning, detection, vqa"):
+        StreamingLoader(small_dataset, task="grounding")
+
+
+def test_the_picture_is_the_one_that_was_written(small_dataset: ShardedDataset) -> None:
+    """Pixel by pixel, in RGB."""
+    from vrs_wds.images.decode import decode_rgb
+
+    for batch in StreamingLoader(small_dataset, batch_size=4):
+        for key, image in zip(batch["__key__"], batch["image"], strict=True):
+            expected = decode_rgb(small_dataset[key]["png"], where="")
+            assert (image.permute(1, 2, 0).numpy() == expected).all()
+
+
+def test_equal_batches_for_any_number_of_workers_and_threads(
+    small_dataset: ShardedDataset,
+) -> None:
+    """Processes and threads divide the work, and change nothing."""
+    options = {"task": "all", "batch_size": 4, "shuffle": True, "window": 9, "size": (12, 8)}
+    expected = [plain(batch) for batch in StreamingLoader(small_dataset, **options)]
+
+    for more in ({"num_threads": 1}, {"num_threads": 7}, {"num_workers": 2}):
+        found = [plain(batch) for batch in StreamingLoader(small_dataset, **options, **more)]
+        assert found == expected, more
+
+
+def test_epochs_have_orders_of_their_own(small_dataset: ShardedDataset) -> None:
+    """Each iteration is the next epoch; `set_epoch` goes back to one; workers may live on."""
+    loader = StreamingLoader(small_dataset, batch_size=4, shuffle=True, seed=3)
+    first, second = keys(loader), keys(loader)
+    loader.set_epoch(0)
+
+    assert first != second
+    assert keys(loader) == first
+    assert sorted(key for batch in first for key in batch) == sorted(small_dataset.column("key"))
+    alive = StreamingLoader(
+        small_dataset,
+        batch_size=4,
+        shuffle=True,
+        seed=3,
+        num_workers=1,
+        persistent_workers=True,
+    )
+    assert [keys(alive), keys(alive)] == [first, second]
+
+
+def test_a_last_batch_that_is_not_full(small_dataset: ShardedDataset) -> None:
+    """Kept by default; dropped on request; `len` says how many there are."""
+    for drop_last, expected in ((False, 3), (True, 2)):
+        loader = StreamingLoader(small_dataset, batch_size=10, drop_last=drop_last)
+        assert len(loader) == len(keys(loader)) == expected
+
+
+def test_ranks_get_equal_numbers_of_batches(small_dataset: ShardedDataset) -> None:
+    """And together every sample."""
+    loaders = [
+        StreamingLoader(small_dataset, batch_size=3, world=World(rank, 4), shuffle=True)
+        for rank in range(4)
+    ]
+    batches = [keys(loader) for loader in loaders]
+
+    assert {len(rank) for rank in batches} == {len(loaders[0])} == {2}
+    assert {key for rank in batches for batch in rank for key in batch} == set(
+        small_dataset.column("key")
+    )
+
+
+def test_selections_and_folders_are_loaded(small_root: Path, small_dataset: ShardedDataset) -> None:
+    """By address, or a selection of the index."""
+    selected = small_dataset.select(tasks=["vqa"])
+
+    assert keys(StreamingLoader(small_root, batch_size=30)) == [small_dataset.column("key")]
+    assert keys(StreamingLoader(selected, batch_size=30)) == [selected.column("key")]
+
+
+def test_only_needed_members_are_read(small_dataset: ShardedDataset) -> None:
+    """A task's own sidecar, meta.json and the image."""
+    loader = StreamingLoader(small_dataset, task="vqa", batch_size=4)
+
+    assert loader._reader.extensions == ("vqa.json", "meta.json", "png")
+    assert set(next(iter(loader))["metas"][0]) == {"__key__", "__url__", "meta", "vqa"}
+
+
+def double(sample: dict[str, Any]) -> dict[str, Any]:
+    """Add a number to a sample; importable, so that workers can use it."""
+    return {**sample, "number": 2 * sample["meta"].width}
+
+
+def is_even(sample: dict[str, Any]) -> bool:
+    """Keep samples with an even number in their names."""
+    return int(sample["__key__"][-1]) % 2 == 0
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_own_stages(small_dataset: ShardedDataset, num_workers: int) -> None:
+    """Sample stages, then stream stages; lengths are unknown when samples come or go."""
+    stages = [Decode(), Map(double), Select(is_even), Tile(size=(12, 16)), Shuffle(5)]
+    part = small_dataset[:9]
+    loader = StreamingLoader(part, stages=stages, batch_size=3, num_workers=num_workers)
+    batches = list(loader)
+
+    assert sum(len(batch["__key__"]) for batch in batches) == 10  # 5 samples, two tiles each
+    assert batches[0]["image"].shape == (3, 3, 16, 12)
+    assert batches[0]["number"].tolist() == [48, 48, 48]
+    with pytest.raises(TypeError, match=r"not known beforehand: Select"):
+        len(loader)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size: expected at least 1"),
+        ({"num_workers": -1}, "num_workers: expected at least 0"),
+        ({"num_threads": 0}, "num_threads: expected at least 1"),
+        ({"num_workers": 1, "num_threads": 2}, "num_threads: worker processes run one"),
+        ({"prefetch_factor": 0}, "prefetch_factor: expected at least 1"),
+        ({"persistent_workers": True}, "persistent_workers: there are none"),
+        ({"max_skipped": -1}, "max_skipped: expected 0 or more"),
+        ({"window": -1}, "window: expected 0 or more"),
+        ({"seed": -1}, "seed: expected 0 or more"),
+        ({"size": (0, 3)}, r"size: expected \(width, height\)"),
+        ({"stages": [Decode()], "task": "vqa"}, "task: stages are given"),
+        ({"stages": [3]}, "stages: expected callables"),
+        ({"ragged": "x"}, "ragged: expected 'packed' or 'list'"),
+        ({"split": "val"}, "split: the dataset given is 'train', not 'val'"),
+    ],
+)
+def test_options_that_do_not_fit(
+    small_dataset: ShardedDataset, options: dict[str, Any], message: str
+) -> None:
+    """Refused at once, with the reason."""
+    with pytest.raises(ConfigError, match=message):
+        StreamingLoader(small_dataset, **options)
+
+
+def test_stages_that_do_not_pickle_need_no_workers(small_dataset: ShardedDataset) -> None:
+    """The error says the way out."""
+    stages = [Decode(), Map(lambda sample: sample)]
+    assert len(keys(StreamingLoader(small_dataset, stages=stages, batch_size=8))) == 3
+    loader = StreamingLoader(small_dataset, stages=stages, batch_size=8, num_workers=1)
+    with pytest.raises(ConfigError, match="instead of lambdas, or num_workers=0"):
+        next(iter(loader))
+
+
+def our_threads() -> list[threading.Thread]:
+    """Return the threads of loaders that live."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("vrs_wds")]
+
+
+def test_no_thread_is_left(small_dataset: ShardedDataset) -> None:
+    """After an epoch, a break, an exception in the consumer."""
+    loader = StreamingLoader(small_dataset, batch_size=1, num_threads=3)
+    for _ in loader:
+        pass
+    assert our_threads() == []
+
+    iterator = iter(loader)
+    next(iterator)
+    assert our_threads()
+    iterator.close()
+    assert our_threads() == []
+
+
+def fail(sample: dict[str, Any]) -> dict[str, Any]:
+    """Fail as a mistake in code does."""
+    raise ZeroDivisionError(sample["__key__"])
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_bug_in_a_stage_is_raised_and_names_the_sample(
+    small_dataset: ShardedDataset, num_workers: int
+) -> None:
+    """Never skipped, whatever the budget."""
+    loader = StreamingLoader(
+        small_dataset, stages=[Decode(), Map(fail)], num_workers=num_workers, max_skipped=1000
+    )
+    with pytest.raises(ZeroDivisionError) as caught:
+        next(iter(loader))
+
+    text = str(caught.value) + "".join(getattr(caught.value, "__notes__", []))
+    assert "tile_0000" in text
+    if num_workers == 0:
+        assert "train-000000.tar: sample 'tile_0000'" in text
+
+
+@pytest.fixture
+def damaged(small_root: Path, tmp_path: Path) -> Path:
+    """A copy with two damaged pictures, and a third shard that is cut."""
+    root = Path(shutil.copytree(small_root, tmp_path / "damaged"))
+    dataset = open_dataset(root)
+    for number in (2, 9):
+        shard = int(dataset.column("png:shard")[number])
+        path = root / f"train-{shard:06d}.tar"
+        data = bytearray(path.read_bytes())
+        data[dataset.column("png:offset")[number] + 40] ^= 255
+        path.write_bytes(data)
+    path = root / "train-000002.tar"
+    path.write_bytes(path.read_bytes()[: dataset.column("offset")[19]])
+    return root
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_bad_samples_are_raised_by_default(damaged: Path, num_workers: int) -> None:
+    """With their own error, that names shard, key and member."""
+    with pytest.raises(ChecksumMismatch, match=r"train-000000\.tar: sample 'tile_0002'"):
+        list(StreamingLoader(damaged, batch_size=4, num_workers=num_workers))
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_bad_samples_are_skipped_within_a_budget(
+    damaged: Path, tmp_path: Path, num_workers: int
+) -> None:
+    """Counted, named, written down; every good sample comes through."""
+    quarantine = tmp_path / "bad.jsonl"
+    loader = StreamingLoader(
+        damaged, batch_size=4, max_skipped=4, quarantine=quarantine, num_workers=num_workers
+    )
+    found = [key for batch in keys(loader) for key in batch]
+    names = open_dataset(damaged).column("key")
+    bad = [names[i] for i in (2, 9, 19, 20)]
+
+    assert found == [name for name in names if name not in bad]
+    assert [skip.key for skip in loader.skipped] == bad
+    records = [json.loads(line) for line in quarantine.read_text().splitlines()]
+    assert [record["key"] for record in records] == bad
+    assert {record["error"] for record in records} == {"ChecksumMismatch", "ShardTruncated"}
+    assert "train-000002.tar" in records[-1]["message"]
+
+
+def test_more_bad_samples_than_allowed(damaged: Path) -> None:
+    """The message counts and names them."""
+    with pytest.raises(TooManyBadSamples, match="4 bad samples, expected at most 3") as caught:
+        list(StreamingLoader(damaged, batch_size=4, max_skipped=3))
+
+    assert isinstance(caught.value.__cause__, ShardTruncated)
+    assert "'tile_0002'" in str(caught.value)
+
+
+def test_a_picture_that_does_not_decode_is_a_bad_sample(tmp_path: Path) -> None:
+    """Its error names shard, key and member."""
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    from vrs_wds.sample import SourceSample
+    from vrs_wds.writer.write import write_shards
+
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(buffer, "JPEG")
+    write_shards([SourceSample("a", buffer.getvalue()[:2000], "jpg")], tmp_path, split="x")
+
+    with pytest.raises(DecodeError, match=r"x-000000\.tar: sample 'a': member 'jpg'"):
+        list(StreamingLoader(tmp_path))
+
+
+def test_repr_names_dataset_order_and_stages(small_dataset: ShardedDataset) -> None:
+    """As a list of what happens to a sample; as HTML too."""
+    loader = StreamingLoader(small_dataset, task="vqa", batch_size=4, shuffle=True)
+
+    for part in ("epoch=0", "ShardedDataset", "Decode(", "Targets(task='vqa'", "Batch("):
+        assert part in repr(loader)
+    assert "<li>" in loader._repr_html_()

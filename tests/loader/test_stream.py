@@ -1,0 +1,124 @@
+"""`stream`: a `wds.DataPipeline`."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import webdataset as wds
+
+from vrs_wds.errors import ConfigError, DatasetNotFound
+from vrs_wds.loader.stream import stream
+from vrs_wds.order.world import World
+from vrs_wds.pipeline.batch import Batch
+from vrs_wds.pipeline.decode import Decode
+from vrs_wds.pipeline.targets import Targets
+from vrs_wds.reader.dataset import ShardedDataset
+
+
+def keys(samples: Any) -> list[str]:
+    """Return the keys of samples."""
+    return [sample["__key__"] for sample in samples]
+
+
+def test_it_is_a_pipeline_of_raw_samples(small_root: Path, small_dataset: ShardedDataset) -> None:
+    """As webdataset has them, in order."""
+    pipeline = stream(small_root, split="train")
+
+    assert isinstance(pipeline, wds.DataPipeline)
+    assert isinstance(pipeline, torch.utils.data.IterableDataset)
+    for sample, expected in zip(pipeline, small_dataset, strict=True):
+        assert sample == expected.to_dict()
+
+
+def test_composed_with_stages(small_root: Path) -> None:
+    """Ours, one after another."""
+    pipeline = stream(small_root).compose(Decode(size=(8, 8)), Targets("vqa"), Batch(10))
+
+    assert [batch["image"].shape[0] for batch in pipeline] == [10, 10, 3]
+
+
+def test_with_and_without_index_the_samples_are_the_same(small_root: Path) -> None:
+    """Shards given by name are read in order."""
+    by_name = stream(f"{small_root}/train-{{000000..000003}}.tar")
+
+    assert list(by_name) == list(stream(small_root))
+
+
+def test_a_folder_of_tars_without_index(tmp_path: Path, small_root: Path) -> None:
+    """Is read as it is; what needs an index says so."""
+    for path in small_root.glob("*.tar"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+
+    assert keys(stream(tmp_path)) == keys(stream(small_root))
+    with pytest.raises(ConfigError, match="need an index: make one with `vrs-wds index`"):
+        stream(tmp_path, shuffle=True)
+    with pytest.raises(ConfigError, match="shards given by name have no splits"):
+        stream(str(tmp_path / "train-000000.tar"), split="train")
+    with pytest.raises(DatasetNotFound, match="4 tar files without a manifest"):
+        stream(tmp_path, split="train")
+    with pytest.raises(DatasetNotFound, match="no dataset there"):
+        stream(tmp_path / "nothing")
+
+
+def test_only_the_sidecars_asked_for_are_read(small_dataset: ShardedDataset) -> None:
+    """And the image, meta.json and what belongs to no task."""
+    sample = next(iter(stream(small_dataset, tasks="vqa")))
+
+    assert set(sample) == {"__key__", "__url__", "meta.json", "png"}
+    assert "vqa.json" in list(stream(small_dataset, tasks=["vqa"]))[1]
+
+
+def test_epochs_and_seeds(small_dataset: ShardedDataset) -> None:
+    """`set_epoch` chooses another order, and equal numbers give equal ones."""
+    pipeline = stream(small_dataset, shuffle=True, seed=5)
+    first = keys(pipeline)
+
+    assert keys(pipeline) == first
+    assert keys(pipeline.set_epoch(1)) != first
+    assert keys(pipeline.set_epoch(0)) == first
+    assert keys(stream(small_dataset, shuffle=True, seed=6)) != first
+    assert sorted(first) == sorted(small_dataset.column("key"))
+
+
+@pytest.mark.parametrize("shards", [True, False])
+def test_readers_share_the_samples(small_root: Path, shards: bool) -> None:
+    """Each sample goes to one of all ranks and workers, with an index or without."""
+    url = f"{small_root}/train-{{000000..000003}}.tar" if shards else str(small_root)
+    parts = [
+        keys(stream(url, world=World(rank, 2, worker, 3)))
+        for rank in range(2)
+        for worker in range(3)
+    ]
+
+    assert sorted(key for part in parts for key in part) == sorted(keys(stream(url)))
+    if not shards:
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_workers_of_a_data_loader_share_the_samples(small_root: Path) -> None:
+    """Two real worker processes: every sample once; a changed epoch reaches those that live on."""
+    pipeline = stream(small_root, shuffle=True).compose(Decode(size=(8, 8)), Targets("captioning"))
+    loader = torch.utils.data.DataLoader(
+        pipeline,
+        batch_size=None,
+        num_workers=2,
+        persistent_workers=True,
+        multiprocessing_context="forkserver",
+    )
+    first = keys(loader)
+    pipeline.set_epoch(1)
+    second = keys(loader)
+
+    assert sorted(first) == sorted(second) == sorted(keys(stream(small_root)))
+    assert first != second
+
+
+def test_repr_shows_the_stages(small_root: Path) -> None:
+    """One a line; as an escaped list in a notebook."""
+    pipeline = stream(small_root).compose(Decode(), wds.map(str))
+
+    assert "Decode(size=None" in repr(pipeline)
+    assert len(repr(pipeline).splitlines()) == 4
+    assert "<li>" in pipeline._repr_html_()
+    assert "<class" not in pipeline._repr_html_()
