@@ -7,7 +7,6 @@ is written too.
 """
 
 import argparse
-import os
 from pathlib import Path
 
 import jupytext
@@ -21,8 +20,6 @@ def refresh(path: Path, html: Path | None = None, theme: str = "light") -> None:
     notebook = jupytext.read(path)
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:02}"  # the same from run to run
-    # tqdm says so wherever a notebook has no ipywidgets; its plain bar is all that is wanted.
-    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")
     runner = ExecutePreprocessor(timeout=120, record_timing=False)
     runner.preprocess(notebook, {"metadata": {"path": str(path.parent)}})
     if html is not None:

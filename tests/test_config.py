@@ -1,5 +1,6 @@
-"""`shard_config.yaml` is complete and equals the defaults; what does not fit is said with its path."""
+"""`shard_config.yaml` holds every option; what does not fit is an error with its path."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -52,17 +53,19 @@ def load(tmp_path, monkeypatch):
 
 
 def test_the_page_shows_the_defaults():
+    """Loading `shard_config.yaml` gives what no file gives."""
     assert load_config(PAGE) == ShardConfig()
 
 
 def test_the_page_has_every_key():
+    """A new option must be added to the page, and an old one taken out."""
     assert keys_of(yaml.safe_load(PAGE.read_text(encoding="utf-8"))) == fields_of(ShardConfig)
 
 
 def test_the_page_explains_every_value():
     """A comment stands above each key that holds a value."""
     lines = PAGE.read_text(encoding="utf-8").splitlines()
-    for above, line in zip(lines, lines[1:], strict=False):
+    for above, line in pairwise(lines):
         key, colon, value = line.partition(":")
         if colon and value.strip() and not line.lstrip().startswith("#"):
             assert above.lstrip().startswith("#"), f"{key.strip()} has no comment"
@@ -70,10 +73,12 @@ def test_the_page_explains_every_value():
 
 @pytest.mark.parametrize("text", ["", "# nothing but a comment\n", "{}", "---\n"])
 def test_an_empty_file_gives_the_defaults(load, text):
+    """A file without any key is no error."""
     assert load(text) == ShardConfig()
 
 
 def test_what_is_left_out_has_its_default(load):
+    """Values that are given are taken, and all others are the defaults."""
     config = load(
         "tasks: [captioning, vqa]\n"
         "shards:\n  name: '{split}-{number:04d}.tar'\n  max_samples: 5\n  max_bytes: 1.5 KiB\n"
@@ -110,6 +115,7 @@ def test_what_is_left_out_has_its_default(load):
     ],
 )
 def test_an_unknown_key_is_an_error_at_every_level(load, text, message):
+    """A misspelt option never does nothing."""
     with pytest.raises(ConfigError) as caught:
         load(text)
     assert str(caught.value) == f"shard_config.yaml: {message}"
@@ -151,6 +157,7 @@ def test_an_unknown_key_is_an_error_at_every_level(load, text, message):
     ],
 )
 def test_a_wrong_type_is_an_error_with_its_path(load, text, message):
+    """Nothing is converted silently; the message says where it stands."""
     with pytest.raises(ConfigError) as caught:
         load(text)
     assert str(caught.value) == f"shard_config.yaml: {message}"
@@ -183,6 +190,7 @@ NAME_RULE = (
     ],
 )
 def test_a_value_out_of_range_is_an_error_with_its_path(load, text, message):
+    """Ranges are checked when the file is read, not when it is used."""
     with pytest.raises(ConfigError) as caught:
         load(text)
     assert str(caught.value) == f"shard_config.yaml: {message}"
@@ -193,6 +201,7 @@ def test_a_value_out_of_range_is_an_error_with_its_path(load, text, message):
     [("- vqa\n- captioning", "array"), ("vqa", "str"), ("7", "int")],
 )
 def test_anything_but_a_mapping_at_the_top_is_an_error(load, text, found):
+    """A list, a text or a number is no set of options."""
     with pytest.raises(ConfigError) as caught:
         load(text)
     assert str(caught.value) == f"shard_config.yaml: top level: Expected `object`, got `{found}`."
@@ -207,6 +216,7 @@ def test_anything_but_a_mapping_at_the_top_is_an_error(load, text, found):
     ],
 )
 def test_what_is_not_yaml_is_an_error(load, text, problem):
+    """The parser's own message is kept, after the file's name."""
     with pytest.raises(ConfigError, match=problem) as caught:
         load(text)
     assert str(caught.value).startswith("shard_config.yaml: expected YAML: ")
@@ -222,17 +232,20 @@ def test_what_is_not_yaml_is_an_error(load, text, problem):
     ],
 )
 def test_a_tag_runs_nothing(load, tag):
+    """A configuration file is data: tags that would make objects are refused."""
     with pytest.raises(ConfigError, match="could not determine a constructor for the tag"):
         load(f"tasks: {tag}")
     assert not Path("made").exists()
 
 
 def test_a_missing_file_is_an_error(tmp_path):
+    """A file that is named and not there is never the defaults."""
     with pytest.raises(FileNotFoundError, match=r"nowhere\.yaml"):
         load_config(tmp_path / "nowhere.yaml")
 
 
 def test_the_message_begins_with_the_path_as_given(tmp_path):
+    """So that a person finds the file."""
     path = tmp_path / "options.yaml"
     path.write_text("images: {}", encoding="utf-8")
 
@@ -242,6 +255,7 @@ def test_the_message_begins_with_the_path_as_given(tmp_path):
 
 
 def test_values_from_elsewhere_have_the_same_rules():
+    """`parse_config` is what `load_config` does after reading."""
     with pytest.raises(ConfigError) as caught:
         parse_config({"image": {"quality": 200}}, where="train.json")
     assert str(caught.value) == "train.json: image.quality: expected 1 to 100, got 200."

@@ -1,4 +1,4 @@
-"""The pages say what is so: their code runs, their links lead somewhere, their lists are complete."""
+"""The pages say what is so: code runs, links lead somewhere, lists are complete."""
 
 import doctest
 import io
@@ -81,8 +81,8 @@ def read_blocks(page):
 
 
 def name_of(page):
-    """Return a page's path in the project, for the names of tests."""
-    return page.relative_to(ROOT).as_posix()
+    """Return a page's path in the project, for the names of tests and messages."""
+    return page.relative_to(ROOT).as_posix() if page.is_relative_to(ROOT) else page.name
 
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -159,6 +159,7 @@ def namespace(tmp_path, monkeypatch):
     ids=name_of,
 )
 def test_code_runs_and_prints_what_the_page_shows(page, namespace):
+    """Every `python` and `bash` block runs; a `text` block after one is what it prints."""
     runner = Runner(page, namespace)
     for block in read_blocks(page):
         runner.run(block)
@@ -176,8 +177,8 @@ def test_every_block_is_of_a_known_kind(page):
             parse_config(yaml.safe_load(block.text), where=place)
 
 
-def test_a_block_that_fails_says_where(tmp_path, namespace, monkeypatch):
-    """The runner itself can fail, and points at the line in the page."""
+def test_a_block_that_fails_says_where(tmp_path, namespace):
+    """The runner points at the line in the page."""
     page = tmp_path / "page.md"
     page.write_text("# Page\n\n```python\nprint(1)\nboom = 1 / 0\n```\n", encoding="utf-8")
     (block,) = read_blocks(page)
@@ -187,8 +188,8 @@ def test_a_block_that_fails_says_where(tmp_path, namespace, monkeypatch):
     assert (caught.traceback[-1].path, caught.traceback[-1].lineno + 1) == (page, 5)
 
 
-def test_output_that_differs_fails(tmp_path, namespace, monkeypatch):
-    monkeypatch.setattr("test_docs.ROOT" if "test_docs" in sys.modules else f"{__name__}.ROOT", tmp_path)
+def test_output_that_differs_fails(tmp_path, namespace):
+    """The runner compares what is printed with what is shown."""
     page = tmp_path / "page.md"
     page.write_text("```python\nprint(1)\n```\n\n```text\n2\n```\n", encoding="utf-8")
     runner = Runner(page, namespace)
@@ -211,8 +212,20 @@ def without_blocks(page):
     return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
 
 
+@pytest.mark.parametrize("command", ["vrs-wds info nowhere", "make all"])
+def test_a_command_that_fails_or_is_unknown_fails(command, tmp_path, namespace, capsys):
+    """The runner takes exit codes, and runs `vrs-wds` only."""
+    page = tmp_path / "page.md"
+    page.write_text(f"```bash\n{command}\n```\n", encoding="utf-8")
+    (block,) = read_blocks(page)
+
+    with pytest.raises(AssertionError, match=r"^page\.md:2: "):
+        Runner(page, namespace).run(block)
+
+
 @every_page
 def test_links_lead_somewhere(page):
+    """Relative links lead to files of the project, and anchors to headings."""
     for link in LINK.findall(without_blocks(page)):
         if "://" in link:
             continue
@@ -226,6 +239,7 @@ def test_links_lead_somewhere(page):
 
 
 def test_every_page_is_linked_from_another():
+    """Nobody finds a page that nothing leads to."""
     linked = {
         (page.parent / link.partition("#")[0]).resolve()
         for page in PAGES
@@ -235,6 +249,7 @@ def test_every_page_is_linked_from_another():
 
 
 def test_readme_has_the_two_commands():
+    """The commands that install and try the package, as they are typed."""
     blocks = [block.text for block in read_blocks(ROOT / "README.md") if block.language == "bash"]
     assert "pip install -e . && vrs-wds demo\n" in blocks
     assert "pip install -e '.[test]' && pytest\n" in blocks
@@ -253,6 +268,7 @@ def first_cells(text):
 
 
 def test_every_public_name_has_an_entry():
+    """`api.md` lists the public names, each once, and nothing else."""
     entries = first_cells((REFERENCE / "api.md").read_text(encoding="utf-8"))
     assert sorted(entries) == sorted(vw.__all__)
 
@@ -263,6 +279,7 @@ def commands():
 
 
 def test_every_command_has_an_entry():
+    """`cli.md` has a section for each command, in the order of `--help`."""
     headings = sections(REFERENCE / "cli.md")
     assert [name for name in headings if name.startswith("`vrs-wds ")] == [
         f"`vrs-wds {name}`" for name in commands()
@@ -271,12 +288,14 @@ def test_every_command_has_an_entry():
 
 @pytest.mark.parametrize("command", commands())
 def test_every_option_has_an_entry(command):
+    """A command's section lists its options, in order, and nothing else."""
     entries = first_cells(sections(REFERENCE / "cli.md")[f"`vrs-wds {command}`"])
     options = [name for a in app[command].assemble_argument_collection() for name in a.names]
     assert [name for name in entries if name.startswith("-")] == options
 
 
 def test_every_error_has_an_entry():
+    """`errors.md` says of each error who raises it and what to do."""
     entries = first_cells((REFERENCE / "errors.md").read_text(encoding="utf-8"))
     kinds = [
         name
@@ -287,6 +306,7 @@ def test_every_error_has_an_entry():
 
 
 def test_the_tree_of_errors_is_that_of_the_code():
+    """The drawing in `errors.md` is that of `vrs_wds.errors`."""
     tree = textwrap.dedent(errors.__doc__.partition("::")[2].partition("A bad")[0])
     assert read_blocks(REFERENCE / "errors.md")[0].text.strip() == tree.strip()
 
@@ -314,12 +334,14 @@ STRUCTS = {
 
 @pytest.mark.parametrize(("heading", "struct"), STRUCTS.items(), ids=STRUCTS)
 def test_the_format_lists_the_fields_in_order(heading, struct):
+    """The order of a table is the order in the JSON."""
     fields = [field.encode_name for field in msgspec.structs.fields(struct)]
     assert first_cells(sections(FORMAT)[heading]) == fields
 
 
 @pytest.mark.parametrize(("heading", "struct"), STRUCTS.items(), ids=STRUCTS)
 def test_the_format_says_which_fields_may_be_missing(heading, struct):
+    """A field may be missing where the code has a default."""
     rows = re.findall(r"^\| `(.*?)` \| (.*?) \|", sections(FORMAT)[heading], flags=re.M)
     optional = {name for name, kind in rows if "may be missing" in kind}
     assert optional == {
@@ -341,6 +363,7 @@ def test_the_formats_examples_fit_the_schemas(task):
 
 
 def test_the_format_lists_the_index_columns():
+    """The columns' table is the schema of the index, in order."""
     shown = first_cells(sections(FORMAT)["Columns"])
     names = [task.name for task in registry.registered_tasks()]
     columns = [name.replace("EXT", "vqa.json") for name in shown if not name.startswith("TASK")]
@@ -353,6 +376,7 @@ def test_the_format_lists_the_index_columns():
 
 
 def test_the_formats_keys():
+    """Every example in the table of keys is what the code makes of the name, and undoes."""
     rows = re.findall(r"^\| `([^`]+)` \| `([^`]+)` \|", sections(FORMAT)["Keys"], flags=re.M)
     assert len(rows) >= 8
     for name, key in rows:

@@ -94,9 +94,9 @@ def corners_to_rotated(corners: Corners) -> NDArray[np.float64]:
     points = corners.reshape(-1, 4, 2)
     across = (points[:, 1] - points[:, 0] + points[:, 2] - points[:, 3]) / 2
     down = (points[:, 3] - points[:, 0] + points[:, 2] - points[:, 1]) / 2
-    # `y` points down, so a counter-clockwise angle on the screen is that of (x, -y); the added
-    # zero turns -0.0 into 0.0.
-    angle = np.degrees(np.arctan2(-across[:, 1], across[:, 0])) + 0.0
+    # `y` points down, so a counter-clockwise angle on the screen is that of (x, -y). A zero minus
+    # `y` is never -0.0, which would turn 180 degrees into -180.
+    angle = np.degrees(np.arctan2(0.0 - across[:, 1], across[:, 0]))
     width, height = np.hypot(*across.T), np.hypot(*down.T)
     return np.column_stack([points.mean(axis=1), width, height, angle])
 

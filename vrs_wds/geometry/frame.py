@@ -33,5 +33,5 @@ class Frame:
 
     def move(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
         """Move x, y, x, y, ... along the last axis into the new picture; nothing is clipped."""
-        pairs = coordinates.reshape(*coordinates.shape[:-1], -1, 2)
+        pairs = coordinates.reshape(*coordinates.shape[:-1], coordinates.shape[-1] // 2, 2)
         return (pairs * self.scale_xy + self.offset_xy).reshape(coordinates.shape)

@@ -21,12 +21,13 @@ class Decode(SampleStage):
 
     Takes a dict with bytes by extension, as `vrs_wds.stream` or webdataset give it. Returns
     `__key__` and other names with underscores, `image` (H, W, 3) uint8 RGB, `meta`, one Struct for
-    each task (None where the sample has no sidecar), and members it does not know as they are.
-    How pictures become RGB is stated in `vrs_wds.images`.
+    each task (None where the sample has no sidecar; nothing for a task that `tasks` leaves out),
+    and members it does not know as they are. How pictures become RGB is stated in `vrs_wds.images`.
 
     Raises:
         DecodeError: if the image is missing, damaged, or not of the size that `meta.json` says.
         SidecarError: if a sidecar does not fit its task.
+        TypeError: if a member is not bytes: it was decoded before.
     """
 
     one_to_one: ClassVar[bool] = True
@@ -34,7 +35,7 @@ class Decode(SampleStage):
     size: tuple[int, int] | None = None
     """Resize to `(width, height)`; boxes move along. None keeps the picture's size."""
     tasks: str | Sequence[str] | None = None
-    """Tasks whose sidecars are parsed; None or `all` parses those that the sample has."""
+    """Tasks whose sidecars are parsed; None or `all` for every one."""
     fit: Fit = "stretch"
     """How `size` is reached: `stretch`, or `letterbox` to keep the aspect."""
     image_extension: str | None = None
@@ -57,7 +58,8 @@ class Decode(SampleStage):
         where = place_of(sample)
         extension = self._find_image(sample, where)
         member = f"{where}: member {extension!r}"
-        image = decode_rgb(sample[extension], where=member, max_pixels=self.max_pixels)
+        data = _bytes_of(sample, extension, where) or b""
+        image = decode_rgb(data, where=member, max_pixels=self.max_pixels)
         decoded: SampleDict = {
             name: value for name, value in sample.items() if name.startswith("__")
         }
@@ -65,7 +67,8 @@ class Decode(SampleStage):
         size_wh = (image.shape[1], image.shape[0])
         decoded["meta"] = self._meta(sample, size_wh, where)
         self._add_sidecars(decoded, sample, where)
-        consumed = {extension, META_EXTENSION, *map(extension_of, task_names())}
+        # A foreign member may be named as a task is; that name is the parsed sidecar's.
+        consumed = {extension, META_EXTENSION, *task_names(), *map(extension_of, task_names())}
         for name, value in sample.items():
             if name not in consumed:
                 decoded.setdefault(name, value)
@@ -95,8 +98,8 @@ class Decode(SampleStage):
         )
 
     def _meta(self, sample: SampleDict, size_wh: tuple[int, int], where: str) -> Meta:
-        data = sample.get(META_EXTENSION)
-        if not isinstance(data, bytes):  # a shard made by somebody else
+        data = _bytes_of(sample, META_EXTENSION, where)
+        if data is None:  # a shard made by somebody else
             return Meta(name=str(sample.get("__key__", "")), width=size_wh[0], height=size_wh[1])
         meta = decode_meta(data, where=where)
         if meta.size_wh != size_wh:
@@ -109,8 +112,18 @@ class Decode(SampleStage):
     def _add_sidecars(self, decoded: SampleDict, sample: SampleDict, where: str) -> None:
         named = self._named_tasks()
         for name in task_names() if named is None else named:
-            data = sample.get(extension_of(name))
+            data = _bytes_of(sample, extension_of(name), where)
             if data is not None:
                 decoded[name] = decode_sidecar(get_task(name), data, where=where)
-            elif named is not None:
+            else:
                 decoded[name] = None
+
+
+def _bytes_of(sample: SampleDict, extension: str, where: str) -> bytes | None:
+    data = sample.get(extension)
+    if data is None or isinstance(data, bytes):
+        return data
+    raise TypeError(
+        f"{where}: Decode needs the bytes of member {extension!r}, got {type(data).__name__}: it "
+        "was decoded before. Leave webdataset's .decode() out, or name by `only=` what it decodes."
+    )

@@ -64,10 +64,15 @@ class Ragged(Sequence[Any]):
         return Ragged(values, self.offsets.pin_memory())
 
     def to(self, *args: Any, **kwargs: Any) -> "Ragged":  # noqa: ANN401 - as torch.Tensor.to
-        """Return a copy on another device, as `torch.Tensor.to`."""
+        """Return a copy on another device or of another type, as `torch.Tensor.to`.
+
+        The offsets move along but stay int64; texts stay where they are, with theirs.
+        """
         if not isinstance(self.values, torch.Tensor):
             return self
-        return Ragged(self.values.to(*args, **kwargs), self.offsets.to(*args, **kwargs))
+        values = self.values.to(*args, **kwargs)
+        non_blocking = bool(kwargs.get("non_blocking", False))
+        return Ragged(values, self.offsets.to(values.device, non_blocking=non_blocking))
 
     def __repr__(self) -> str:
         kind = (

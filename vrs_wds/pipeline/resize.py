@@ -29,7 +29,10 @@ def fit_frame(old_wh: tuple[int, int], new_wh: tuple[int, int], fit: Fit) -> Fra
 def resize_rgb(
     image: NDArray[np.uint8], new_wh: tuple[int, int], fit: Fit = "stretch"
 ) -> NDArray[np.uint8]:
-    """Resize a picture (H, W, 3) with a triangle filter that widens when it shrinks (antialias)."""
+    """Resize a picture (H, W, 3) with a triangle filter that widens when it shrinks (antialias).
+
+    The result is contiguous and the caller's to write.
+    """
     old_wh = (image.shape[1], image.shape[0])
     inner = new_wh if fit == "stretch" else _inner_size(old_wh, new_wh)
     if inner != old_wh:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from vrs_wds.geometry.formats import BoxFormat, Coordinates
+from vrs_wds.pipeline.decoded import sidecar_of
 from vrs_wds.pipeline.frames import require_decoded
 from vrs_wds.pipeline.stage import SampleDict, SampleStage
 from vrs_wds.tasks.registry import get_task, task_names
@@ -13,10 +14,14 @@ from vrs_wds.tasks.task import TargetOptions
 
 @dataclass(frozen=True)
 class Targets(SampleStage):
-    """Add `target` for one task; for `all` (or `complete`), a dict from task to target.
+    """Add `target` for one task; for `all` (or `complete`), a dict from decoded task to target.
 
     A sample without a sidecar gets the target of an empty one. What each task's target is, its
     class in `vrs_wds.tasks` says; boxes come in the format and unit asked for.
+
+    Raises:
+        TypeError: if the sample is not decoded.
+        ConfigError: if `Decode` left the task out, or if `classes` lacks a label.
     """
 
     one_to_one: ClassVar[bool] = True
@@ -43,7 +48,9 @@ class Targets(SampleStage):
         require_decoded(sample, "Targets")
         options = self._options()
         if self._is_all():
-            target: Any = {name: _target(sample, name, options) for name in task_names()}
+            target: Any = {
+                name: _target(sample, name, options) for name in task_names() if name in sample
+            }
         else:
             target = _target(sample, self.task, options)
         return ({**sample, "target": target},)
@@ -63,7 +70,7 @@ class Targets(SampleStage):
 
 def _target(sample: SampleDict, name: str, options: TargetOptions) -> Any:  # noqa: ANN401
     task = get_task(name)
-    sidecar = sample.get(name)
+    sidecar = sidecar_of(sample, name, "Targets")
     return task.target(
         task.empty() if sidecar is None else sidecar, sample["meta"].size_wh, options
     )
