@@ -5,12 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from vrs_wds.images.encode import encode_rgb
 from vrs_wds.reader.dataset import ShardedDataset, open_dataset
 from vrs_wds.sample import SourceSample
 from vrs_wds.writer.options import ShardConfig, ShardOptions
 from vrs_wds.writer.write import write_shards
+
+# Property tests give the same examples each time, however long they take.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -144,7 +144,7 @@ def test_an_unknown_key_is_an_error_at_every_level(load, text, message):
             'shards.max_bytes: expected a size such as "256 MiB", got 512.',
         ),
         ("image: [1]", "image: Expected `object`, got `array`."),
-        ("image: {encode: gif}", "image.encode: Invalid enum value 'gif'."),
+        ("image: {encode: gif}", "image.encode: expected one of keep, jpeg, webp, png, got 'gif'."),
         ("image: {quality: '90'}", "image.quality: Expected `int`, got `str`."),
         (
             "image: {max_bytes: 1}",
@@ -152,7 +152,7 @@ def test_an_unknown_key_is_an_error_at_every_level(load, text, message):
         ),
         ("image: {max_pixels: 1e6}", "image.max_pixels: Expected `int`, got `str`."),
         ("sidecars: empty", "sidecars: Expected `object`, got `str`."),
-        ("sidecars: {missing: drop}", "sidecars.missing: Invalid enum value 'drop'."),
+        ("sidecars: {missing: drop}", "sidecars.missing: expected one of omit, empty, got 'drop'."),
         ("sidecars: {missing: no}", "sidecars.missing: Expected `str`, got `bool`."),
     ],
 )
@@ -259,3 +259,29 @@ def test_values_from_elsewhere_have_the_same_rules():
     with pytest.raises(ConfigError) as caught:
         parse_config({"image": {"quality": 200}}, where="train.json")
     assert str(caught.value) == "train.json: image.quality: expected 1 to 100, got 200."
+
+
+def test_a_file_of_another_encoding_is_not_yaml(tmp_path):
+    """UTF-8, or the one error."""
+    path = tmp_path / "config.yaml"
+    path.write_bytes("tasks: [\u00fc]".encode("latin-1"))
+
+    with pytest.raises(ConfigError, match=r"config\.yaml: expected YAML"):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tasks: vqa\ntasks: all\n", "the key 'tasks' is given twice"),
+        ("shards:\n  max_samples: 1\n  max_samples: 2\n", "the key 'max_samples' is given twice"),
+        ("1: 2\n", "expected a key that is a text, got 1"),
+    ],
+)
+def test_keys_are_texts_and_given_once(tmp_path, text, message):
+    """Neither value of two would be surely the one that was meant."""
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+
+    with pytest.raises(ConfigError, match=message):
+        load_config(path)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from vrs_wds.errors import TooManyBadSamples as TooManyBadSamples
     from vrs_wds.errors import UnknownTaskError as UnknownTaskError
     from vrs_wds.errors import VrsWdsError as VrsWdsError
+    from vrs_wds.inspect.batch import view_batch as view_batch
+    from vrs_wds.inspect.gallery import view_samples as view_samples
     from vrs_wds.inspect.view import SampleView as SampleView
     from vrs_wds.inspect.view import view_sample as view_sample
     from vrs_wds.loader.detect import detect_world as detect_world
@@ -127,7 +129,9 @@ _MODULES = {
     "register_task": "tasks.registry",
     "stream": "loader.stream",
     "verify": "reader.verify",
+    "view_batch": "inspect.batch",
     "view_sample": "inspect.view",
+    "view_samples": "inspect.gallery",
     "write_shards": "writer.write",
 }
 

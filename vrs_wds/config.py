@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 import yaml
@@ -23,8 +23,8 @@ def load_config(path: str | Path) -> ShardConfig:
         FileNotFoundError: if there is no such file.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        values = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: expected YAML: {error}") from error
     return parse_config({} if values is None else values, where=str(path))
 
@@ -48,6 +48,26 @@ def parse_config(values: Any, *, where: str = "config") -> ShardConfig:  # noqa:
         raise ConfigError(_message(str(error), where)) from error
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """Plain values only; a key given twice, or one that is no text, is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping."""
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"expected a key that is a text, got {key!r}", key_node.start_mark
+                )
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
 def _convert(kind: type, value: object) -> object:
     if kind is ByteSize:
         return ByteSize.parse(value)
@@ -61,4 +81,14 @@ def _message(message: str, where: str) -> str:
     if match := _UNKNOWN.fullmatch(message):
         path = f"{path}.{match[1]}" if path else match[1]
         message = "unknown key; every key is in the project's shard_config.yaml"
+    if message.startswith("Invalid enum value"):
+        message = f"expected one of {', '.join(_choices(path))}, got {message.split()[-1]}"
     return f"{where}: {path or 'top level'}: {message.rstrip('.')}."
+
+
+def _choices(path: str) -> list[str]:
+    """Return the words that the option at a path may be."""
+    kind: Any = ShardConfig
+    for name in path.split("."):
+        kind = get_type_hints(kind)[name]
+    return [str(choice) for choice in get_args(kind)]

@@ -329,6 +329,12 @@ def test_repr_names_dataset_order_and_stages(small_dataset: ShardedDataset) -> N
     """As a list of what happens to a sample; as HTML too."""
     loader = StreamingLoader(small_dataset, task="vqa", batch_size=4, shuffle=True)
 
-    for part in ("epoch=0", "ShardedDataset", "Decode(", "Targets(task='vqa'", "Batch("):
+    for part in (
+        "epoch 0, shuffled, seed 0",
+        "ShardedDataset",
+        "Decode(tasks='vqa')",
+        "Targets(task='vqa')",
+        "Batch(batch_size=4)",
+    ):
         assert part in repr(loader)
     assert "<li>" in loader._repr_html_()

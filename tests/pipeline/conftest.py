@@ -5,17 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from vrs_wds.images.encode import encode_rgb
 from vrs_wds.pipeline.decode import Decode
 from vrs_wds.tasks.meta import Meta
 from vrs_wds.tasks.registry import get_task
 from vrs_wds.tasks.sidecars import encode_meta, encode_sidecar
-
-# Property tests give the same examples each time, however long they take.
-settings.register_profile("repeatable", derandomize=True, deadline=None)
-settings.load_profile("repeatable")
 
 MakeSample = Callable[..., dict[str, Any]]
 

@@ -76,5 +76,5 @@ def test_the_fields_are_the_whole_stage():
     copy = pickle.loads(pickle.dumps(stage))
     assert copy == stage
     assert hash(copy) == hash(stage)
-    assert repr(stage) == "Batch(batch_size=2, drop_last=True, ragged='packed')"
+    assert repr(stage) == "Batch(batch_size=2, drop_last=True)"
     assert len(list(stage(numbered(5)))) == len(list(stage(numbered(5)))) == 2

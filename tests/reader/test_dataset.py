@@ -192,6 +192,19 @@ def test_an_index_of_another_dataset_is_refused(small_root: Path, tmp_path: Path
         open_dataset(tmp_path, "train")[0]
 
 
+def test_a_newer_schema_of_a_task_is_refused(small_root: Path, tmp_path: Path) -> None:
+    """It would be read half right."""
+    text = (
+        (small_root / "train.json")
+        .read_text()
+        .replace('"schema_version": 1', '"schema_version": 2')
+    )
+    (tmp_path / "train.json").write_text(text)
+
+    with pytest.raises(ManifestError, match="task 'captioning': expected schema version 1"):
+        open_dataset(tmp_path, "train")
+
+
 def test_what_is_not_there(tmp_path: Path, small_root: Path) -> None:
     """The message says what there is instead."""
     with pytest.raises(DatasetNotFound, match="no dataset there"):

@@ -72,6 +72,8 @@ def test_offsets_point_at_the_data() -> None:
 
     for member in iter_members(io.BytesIO(data), url="x.tar"):
         assert data[member.offset : member.offset + len(member.data)] == member.data
+    starts = [member.start for member in iter_members(io.BytesIO(data), url="x.tar")]
+    assert starts == [0, 1024]  # the second begins with the header of its long name
 
 
 @given(st.integers(0, 5000))

@@ -55,7 +55,7 @@ class PointsTask(Task[Points]):
         """Return the count."""
         return {"num_points": len(sidecar.points)}
 
-    def check(self, sidecar: Points) -> None:
+    def check(self, sidecar: Points, size_wh: tuple[int, int] | None = None) -> None:
         """Refuse points left of or above the picture."""
         for i, point in enumerate(sidecar.points):
             if min(point) < 0:

@@ -180,6 +180,10 @@ def test_a_key_given_twice_names_both_places(tmp_path: Path) -> None:
             r"task 'detection': objects\[0\]\.box: expected x_min, y_min, x_max, y_max",
         ),
         (
+            {"detection": {"objects": [{"object_id": 0, "label": "x", "box": [0, 0, 8, 9]}]}},
+            r"objects\[0\]\.box: expected pixels within the picture of 8 x 8, got \(0\.0, 0\.0, 8",
+        ),
+        (
             {"grounding": {"expressions": [{"text": "a", "box": [0, 0, float("nan"), 1]}]}},
             r"task 'grounding': expressions\[0\]: expected finite coordinates",
         ),
@@ -276,6 +280,32 @@ def test_a_split_that_is_there_is_not_touched(tmp_path: Path) -> None:
     assert open_dataset(tmp_path, "val").column("key") == ["v"]
 
 
+def test_replacing_a_split_touches_nothing_else(tmp_path: Path) -> None:
+    """Shards that the old manifest lists go, and leftovers of its name; other files stay."""
+    two = ShardConfig(shards=ShardOptions(max_samples=1))
+    write_shards([plain("a"), plain("b"), plain("c")], tmp_path, split="train", config=two)
+    write_shards([plain("a")], tmp_path, split="train-b")
+    (tmp_path / "train-old").mkdir()
+    others = ["train-old/x.tar", "train-notes.tar", "train-000009.txt", "train-9.tar"]
+    for name in others:
+        (tmp_path / name).write_bytes(b"mine")
+    (tmp_path / "train-000007.tar").write_bytes(b"left by a killed writer")
+    write_shards([plain("x")], tmp_path, split="train", overwrite=True)
+
+    assert open_dataset(tmp_path, "train-b").column("key") == ["a"]
+    assert all((tmp_path / name).read_bytes() == b"mine" for name in others)
+    assert {p.name for p in tmp_path.glob("train-0*.tar")} == {"train-000000.tar"}
+
+
+def test_shards_of_somebody_else_are_not_overwritten(tmp_path: Path) -> None:
+    """Tars of that name without a manifest: an error, and they stay as they are."""
+    (tmp_path / "train-000000.tar").write_bytes(b"theirs")
+    with pytest.raises(DatasetExistsError, match="1 shards of the split 'train' are there"):
+        write_shards([plain("a")], tmp_path, split="train")
+
+    assert contents(tmp_path) == {"train-000000.tar": b"theirs"}
+
+
 def test_the_card_keeps_what_a_person_wrote(tmp_path: Path) -> None:
     """Metadata and text of theirs stay; files and features are brought up to date."""
     (tmp_path / "README.md").write_text("---\nlicense: cc-by-4.0\n---\n# Mine\n\nMy words.\n")
@@ -369,7 +399,8 @@ SCRIPT = textwrap.dedent(
             yield SourceSample(f"s{i}", IMAGE, "png")
 
     config = ShardConfig(shards=ShardOptions(max_samples=3))
-    write_shards(samples(), sys.argv[1], split="train", config=config)
+    overwrite = "overwrite" in sys.argv
+    write_shards(samples(), sys.argv[1], split="train", config=config, overwrite=overwrite)
     """
 )
 
@@ -387,7 +418,10 @@ def test_a_killed_writer_makes_no_dataset(tmp_path: Path, moment: int, name: str
     complete = range(max(0, moment - 1) // 3 if name == "SIGKILL" else 0)
     assert visible == {f"train-{i:06d}.tar" for i in complete}
 
-    subprocess.run([*command, "-1", "SIGKILL"], check=True)
+    if visible:  # whose are they? Only the caller knows
+        again = subprocess.run([*command, "-1", "SIGKILL"], capture_output=True, check=False)
+        assert b"without a manifest: a writer was killed" in again.stderr
+    subprocess.run([*command, "-1", "SIGKILL", "overwrite"], check=True)
     assert len(open_dataset(tmp_path / "out")) == 10
 
 

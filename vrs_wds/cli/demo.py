@@ -43,7 +43,7 @@ def _run(folder: Path, num_train: int, num_val: int) -> None:
     out("4. Stream batches for every task")
     for task in _TASKS:
         _stream_task(shards, task)
-    out(f"The shards are plain tars: `tar tf {shards.name}/val-000000.tar`. Done.")
+    out("Done. The shards are plain tars; `vrs-wds demo --out FOLDER` keeps them to look into.")
 
 
 def _stream_task(shards: Path, task: str) -> None:

@@ -18,7 +18,8 @@ def index(
     Args:
         url: Folder with the tars.
         split: Name of the split that they make.
-        prefix: Beginning of the tars' names; by default "SPLIT-", or all tars if none begins so.
+        prefix: Beginning of the tars' names; by default "SPLIT-" and a digit, or all tars if none
+            begins so.
         overwrite: Make a manifest and an index anew.
         progress: Show a progress bar; by default on a terminal.
     """

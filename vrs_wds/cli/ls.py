@@ -10,7 +10,7 @@ def ls(
     url: str,
     *,
     split: str | None = None,
-    tasks: tuple[str, ...] = (),
+    tasks: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     where: str | None = None,
     members: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:

@@ -201,12 +201,14 @@ class StreamingLoader:
 
     def __repr__(self) -> str:
         stages = [*self._sample_stages, *self._stream_stages, self.batch]
-        lines = [f"StreamingLoader epoch={self.epoch} {self.order!r}", f"  {self.dataset!r}"]
+        lines = [f"StreamingLoader(epoch {self.epoch}, {self.order})", f"  {self.dataset!r}"]
         return "\n".join([*lines, *(f"  {stage!r}" for stage in stages)])
 
     def _repr_html_(self) -> str:
         stages = [self.dataset, *self._sample_stages, *self._stream_stages, self.batch]
-        return tree(f"StreamingLoader, epoch {self.epoch}", [repr(stage) for stage in stages])
+        return tree(
+            f"StreamingLoader, epoch {self.epoch}, {self.order}", [repr(stage) for stage in stages]
+        )
 
 
 def _check_options(

@@ -29,6 +29,9 @@ class Order:
         if self.seed < 0:
             raise ConfigError(f"seed: expected 0 or more, got {self.seed}.")
 
+    def __str__(self) -> str:
+        return f"shuffled, seed {self.seed}" if self.shuffle else "in order"
+
     def places(self, dataset: ShardedDataset, epoch: int) -> NDArray[np.int64]:
         """Return the places of the dataset's samples in the epoch's order."""
         if not self.shuffle:

@@ -70,7 +70,7 @@ class IndexedSource:
                 yield sample.to_dict()
 
     def __repr__(self) -> str:
-        return f"{self.dataset!r} {self.order!r}"
+        return f"{self.dataset!r}, {self.order}"
 
 
 @dataclass(frozen=True)

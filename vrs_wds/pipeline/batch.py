@@ -7,11 +7,11 @@ from typing import Any
 
 from vrs_wds.errors import ConfigError
 from vrs_wds.pipeline.collate import RaggedForm, collate
-from vrs_wds.pipeline.stage import SampleDict
+from vrs_wds.pipeline.stage import BriefRepr, SampleDict
 
 
-@dataclass(frozen=True)
-class Batch:
+@dataclass(frozen=True, repr=False)
+class Batch(BriefRepr):
     """Group consecutive samples into batches; see `collate` for what a batch holds."""
 
     batch_size: int

@@ -19,7 +19,7 @@ from vrs_wds.pipeline.stage import SampleDict, SampleStage, place_of
 from vrs_wds.tasks.items import boxes_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CropRegions(SampleStage):
     """Give one sample for each region of a decoded sample, in the sidecar's order.
 

@@ -15,7 +15,7 @@ from vrs_wds.tasks.registry import get_task, task_names
 from vrs_wds.tasks.sidecars import META_EXTENSION, decode_meta, decode_sidecar, extension_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Decode(SampleStage):
     """Decode the image and parse the sidecars of a sample.
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 from vrs_wds.pipeline.stage import SampleDict, SampleStage
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Map(SampleStage):
     """Replace each sample by what a function makes of it.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from vrs_wds.pipeline.stage import SampleDict, SampleStage
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Select(SampleStage):
     """Keep the samples for which a predicate holds.
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from vrs_wds.errors import ConfigError
 from vrs_wds.order.seeds import rng_for
+from vrs_wds.pipeline.stage import BriefRepr
 
 
-@dataclass(frozen=True)
-class Shuffle:
+@dataclass(frozen=True, repr=False)
+class Shuffle(BriefRepr):
     """Yield a random one of the last `buffer_size` items, until all are out.
 
     Equal seeds and epochs give equal orders. For samples with an index, the shuffle of

@@ -14,7 +14,8 @@ extension. After it: `__key__`, `__url__`, `image`, one parsed sidecar a task, `
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ClassVar
+from dataclasses import fields
+from typing import Any, ClassVar, cast
 
 SampleDict = dict[str, Any]
 """A sample on its way through a pipeline."""
@@ -23,7 +24,22 @@ StreamStage = Callable[[Iterator[Any]], Iterator[Any]]
 """Any callable from iterator to iterator; webdataset's filters are, too."""
 
 
-class SampleStage(ABC):
+class BriefRepr:
+    """Shows a dataclass by the fields that are not at their defaults."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        parts: Any = fields(cast(Any, self))  # a mixin for dataclasses
+        shown = [
+            f"{part.name}={getattr(self, part.name)!r}"
+            for part in parts
+            if getattr(self, part.name) != part.default
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+class SampleStage(BriefRepr, ABC):
     """A pure function of one sample.
 
     The loader runs chains of these in threads, a chunk of samples at a time; anything else runs in

@@ -12,7 +12,7 @@ from vrs_wds.tasks.registry import get_task, task_names
 from vrs_wds.tasks.task import TargetOptions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Targets(SampleStage):
     """Add `target` for one task; for `all` (or `complete`), a dict from decoded task to target.
 

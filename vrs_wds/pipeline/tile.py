@@ -14,7 +14,7 @@ Edge = Literal["shift", "pad", "partial"]
 """The last tile of a row: moved back to the border, filled up with black, or cut at the border."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Tile(SampleStage):
     """Give one sample for each tile of a decoded sample, row by row.
 

@@ -8,7 +8,7 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from vrs_wds.errors import DatasetNotFound, SampleNotFound
+from vrs_wds.errors import DatasetNotFound, ManifestError, SampleNotFound
 from vrs_wds.markup import table
 from vrs_wds.reader.index import Index
 from vrs_wds.reader.members import MemberRequest, read_members
@@ -18,7 +18,7 @@ from vrs_wds.shard.index_table import ABSENT, count_column
 from vrs_wds.shard.manifest import Manifest, decode_manifest
 from vrs_wds.shard.names import manifest_name
 from vrs_wds.storage.store import Store, open_store
-from vrs_wds.tasks.registry import get_task, resolve_tasks
+from vrs_wds.tasks.registry import get_task, resolve_tasks, task_names
 from vrs_wds.tasks.sidecars import META_EXTENSION, decode_meta, decode_sidecar, extension_of
 
 _ITER_CHUNK = 64
@@ -43,6 +43,7 @@ def open_dataset(url: str | Path, split: str | None = None) -> "ShardedDataset":
     except (FileNotFoundError, NotADirectoryError) as error:
         raise _not_found(store, name) from error
     manifest = decode_manifest(data, where=store.url_of(manifest_name(name)))
+    _check_schemas(manifest, store.url_of(manifest_name(name)))
     return ShardedDataset(store, manifest, Index(store, manifest), None)
 
 
@@ -332,6 +333,17 @@ def parse_metadata(sample: Sample, tasks: Sequence[str]) -> dict[str, Any]:
         data = sample.members.get(extension_of(task))
         parsed[task] = None if data is None else decode_sidecar(get_task(task), data, where=where)
     return parsed
+
+
+def _check_schemas(manifest: Manifest, where: str) -> None:
+    """Refuse sidecars of a newer schema than the one known here."""
+    for name, info in manifest.vrs_wds.tasks.items():
+        if name in task_names() and info.schema_version > get_task(name).version:
+            raise ManifestError(
+                f"{where}: task {name!r}: expected schema version {get_task(name).version} or "
+                f"older, found {info.schema_version}. A newer vrs_wds, or a newer version of the "
+                "task, reads it."
+            )
 
 
 def list_splits(store: Store) -> list[str]:

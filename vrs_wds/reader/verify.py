@@ -22,6 +22,8 @@ from vrs_wds.sample import Sample
 from vrs_wds.shard.checksums import ShardHasher
 from vrs_wds.shard.manifest import ShardInfo
 from vrs_wds.shard.members import iter_members
+from vrs_wds.tasks.registry import get_task
+from vrs_wds.tasks.sidecars import check_sidecar
 
 _CHUNK = 32
 
@@ -147,15 +149,18 @@ def _verify_samples(
 def _verify_contents(
     dataset: ShardedDataset, sample: Sample, *, decode: bool
 ) -> Iterator[SampleError]:
+    where = f"{sample.url}: sample {sample.key!r}"
     for task in dataset.tasks:
         try:
-            parse_metadata(sample, [task])
+            parsed = parse_metadata(sample, [task])
+            if parsed[task] is not None:
+                size_wh = None if parsed["meta"] is None else parsed["meta"].size_wh
+                check_sidecar(get_task(task), parsed[task], where=where, size_wh=size_wh)
         except SampleError as error:
             yield error
     for extension, data in sample.members.items():
         if decode and is_image_extension(extension):
-            where = f"{sample.url}: sample {sample.key!r}: member {extension!r}"
             try:
-                decode_rgb(data, where=where)
+                decode_rgb(data, where=f"{where}: member {extension!r}")
             except SampleError as error:
                 yield error

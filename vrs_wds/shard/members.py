@@ -41,8 +41,10 @@ class Member:
     """A regular file in a tar."""
 
     name: str
+    start: int
+    """Where its header begins, extended headers before it included, in the (decompressed) tar."""
     offset: int
-    """Of its data, in the (decompressed) tar."""
+    """Where its data begins."""
     data: bytes
 
 
@@ -55,7 +57,7 @@ def iter_members(
         ShardFormatError: if a header is malformed or a member too large.
         ShardTruncated: if the tar ends within a member or without its two zero blocks.
     """
-    position, last, extended = 0, "", dict[str, str]()
+    position, start, last, extended = 0, 0, "", dict[str, str]()
     while True:
         where = f"{url}: at byte {position:,}, " + (f"after member {last!r}" if last else "first")
         block = stream.read(BLOCK)
@@ -70,11 +72,11 @@ def iter_members(
         if header.kind in (REGULAR, PAX, PAX_GLOBAL, GNU_LONG_NAME) and header.size > limit:
             raise ShardFormatError(
                 f"{url}: member {header.name!r}: expected at most {limit:,} bytes, its header says "
-                f"{header.size:,}. Raise max_member_bytes if that is meant."
+                f"{header.size:,}: the shard is damaged, or not meant to be read here."
             )
         data = _read_data(stream, header, url)
         if header.kind == REGULAR:
-            yield Member(header.name, position, data)
+            yield Member(header.name, start, position, data)
             last, extended = header.name, {}
         elif header.kind == PAX:
             extended = {**extended, **parse_pax_records(data, where=where)}
@@ -83,6 +85,8 @@ def iter_members(
         elif header.kind != PAX_GLOBAL:
             extended = {}  # a directory or a link: passed over
         position += header.size + padding(header.size)
+        if header.kind not in (PAX, PAX_GLOBAL, GNU_LONG_NAME):
+            start = position
 
 
 def group_members(members: Iterable[Member], *, url: str) -> Iterator[Sample]:

@@ -34,8 +34,8 @@ class ClassificationTask(Task[Classification]):
         return Classification(label="")
 
     def count(self, sidecar: Classification) -> int:
-        """Return the number of labels."""
-        return len(sidecar.labels)
+        """Return the number of labels, `label` and `labels` together."""
+        return len({sidecar.label, *sidecar.labels} - {""})
 
     def facts(self, sidecar: Classification) -> dict[str, int | str | list[str]]:
         """Return `label` and `labels`."""

@@ -61,9 +61,9 @@ class DetectionTask(Task[Detection]):
         classes = sorted({item.label for item in sidecar.objects})
         return {"num_objects": len(sidecar.objects), "classes": classes}
 
-    def check(self, sidecar: Detection) -> None:
+    def check(self, sidecar: Detection, size_wh: tuple[int, int] | None = None) -> None:
         """Check coordinates and that object numbers are unique."""
-        check_items(sidecar.objects, "objects")
+        check_items(sidecar.objects, "objects", size_wh)
         seen: set[int] = set()
         for i, item in enumerate(sidecar.objects):
             if item.object_id in seen:

@@ -59,9 +59,9 @@ class GroundingTask(Task[Grounding]):
         """Return `num_expressions`."""
         return {"num_expressions": len(sidecar.expressions)}
 
-    def check(self, sidecar: Grounding) -> None:
+    def check(self, sidecar: Grounding, size_wh: tuple[int, int] | None = None) -> None:
         """Check coordinates and that no expression is empty."""
-        check_items(sidecar.expressions, "expressions")
+        check_items(sidecar.expressions, "expressions", size_wh)
         for i, item in enumerate(sidecar.expressions):
             if not item.text.strip():
                 raise ValueError(f"expressions[{i}].text: expected a text, got {item.text!r}")

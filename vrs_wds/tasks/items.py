@@ -70,8 +70,8 @@ def corners_of(items: Sequence[LocatedItem]) -> Corners:
     return corners
 
 
-def check_items(items: Iterable[LocatedItem], field: str) -> None:
-    """Raise `ValueError` if a coordinate is not finite or a box is turned around."""
+def check_items(items: Iterable[LocatedItem], field: str, size_wh: tuple[int, int] | None) -> None:
+    """Raise `ValueError` if a coordinate is not finite, or a box turned or beyond the picture."""
     for i, item in enumerate(items):
         if not all(map(math.isfinite, item.box)) or not all(map(math.isfinite, item.corners or ())):
             raise ValueError(
@@ -81,6 +81,13 @@ def check_items(items: Iterable[LocatedItem], field: str) -> None:
         if item.box[0] > item.box[2] or item.box[1] > item.box[3]:
             raise ValueError(
                 f"{field}[{i}].box: expected x_min, y_min, x_max, y_max in pixels, got {item.box}"
+            )
+        if size_wh is not None and (
+            min(item.box) < 0 or item.box[2] > size_wh[0] or item.box[3] > size_wh[1]
+        ):
+            raise ValueError(
+                f"{field}[{i}].box: expected pixels within the picture of {size_wh[0]} x "
+                f"{size_wh[1]}, got {item.box}; clip it, and keep what lies beyond in corners"
             )
 
 

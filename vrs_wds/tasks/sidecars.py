@@ -1,4 +1,4 @@
-"""Sidecars to bytes and back, checked both ways; an error names place, task and field."""
+"""Sidecars to bytes and back; an error names place, task and field."""
 
 import re
 from functools import lru_cache
@@ -31,13 +31,20 @@ def extension_of(task: str) -> str:
     return f"{task}.json"
 
 
-def encode_sidecar(task: Task[Any], value: Any, *, where: str) -> tuple[Any, bytes]:  # noqa: ANN401
+def encode_sidecar(
+    task: Task[Any],
+    value: Any,  # noqa: ANN401
+    *,
+    where: str,
+    size_wh: tuple[int, int] | None = None,
+) -> tuple[Any, bytes]:
     """Check a sidecar and make its bytes; equal values give equal bytes.
 
     Args:
         task: The task.
         value: Its Struct, or plain values (dicts, lists) that convert to it.
         where: Begins the message of an error: shard and key.
+        size_wh: Size of the picture, where it is known: boxes lie within.
 
     Returns:
         The sidecar as Struct, and its JSON bytes.
@@ -48,7 +55,7 @@ def encode_sidecar(task: Task[Any], value: Any, *, where: str) -> tuple[Any, byt
     try:
         # A Struct is taken apart first: its fields may hold what its types forbid.
         sidecar = msgspec.convert(msgspec.to_builtins(value), task.schema)
-        task.check(sidecar)
+        task.check(sidecar, size_wh)
         data = _ENCODER.encode(sidecar)
     except (ValueError, TypeError, RecursionError) as error:
         raise _sidecar_error(error, task.name, where) from error
@@ -64,6 +71,24 @@ def decode_sidecar(task: Task[Any], data: bytes, *, where: str) -> Any:  # noqa:
         SidecarError: if they do not fit.
     """
     return _decode(task.schema, data, task.name, where)
+
+
+def check_sidecar(
+    task: Task[Any],
+    sidecar: Any,  # noqa: ANN401
+    *,
+    where: str,
+    size_wh: tuple[int, int] | None = None,
+) -> None:
+    """Check what a sidecar's types allow and its task does not; parsing leaves it out, for speed.
+
+    Raises:
+        SidecarError: if a value is wrong.
+    """
+    try:
+        task.check(sidecar, size_wh)
+    except ValueError as error:
+        raise _sidecar_error(error, task.name, where) from error
 
 
 def encode_meta(meta: Meta, *, where: str) -> bytes:

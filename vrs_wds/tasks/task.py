@@ -26,7 +26,7 @@ class TargetOptions:
     coordinates: Coordinates = "pixels"
     """Unit of boxes: `pixels`, or shares of the picture's side `0-1`, `0-100`, `0-1000`."""
     label_key: str | None = None
-    """Field of the classification sidecar, or of `meta.extra`, that holds the label."""
+    """Field of the classification sidecar that holds the label."""
     classes: tuple[str, ...] | None = None
     """Class names; labels become their numbers (int64) instead of texts."""
     min_box_size: float = 0.0
@@ -93,10 +93,14 @@ class Task(ABC, Generic[SidecarT]):
         """Return the values for the index columns in `fact_kinds`."""
         return {}
 
-    def check(self, sidecar: SidecarT) -> None:
+    def check(self, sidecar: SidecarT, size_wh: tuple[int, int] | None = None) -> None:
         """Raise `ValueError` if a value is wrong that the schema's types allow.
 
         The message begins with the field: `objects[3].box: expected ...`.
+
+        Args:
+            sidecar: What was given to be written, or found.
+            size_wh: Size of the picture, where it is known.
         """
         return
 

@@ -117,7 +117,7 @@ def _describe(objects: Sequence[dict[str, Any]], quirk: int) -> None:
             continue
         words = " ".join(word for word in (item["obj_size"], item["obj_cls"]) if word)
         item["referring_sentence"] = (
-            f"The {words} number {item['obj_id']} at the {item['obj_position']} of the image."
+            f"The {words} number {item['obj_id'] + 1} at the {item['obj_position']} of the image."
         )
 
 

@@ -1,5 +1,6 @@
 """`index_shards`: an index, a manifest and a card for shards that somebody else wrote."""
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,10 +23,10 @@ from vrs_wds.shard.index_table import IndexRow, MemberPlace
 from vrs_wds.shard.manifest import ShardInfo
 from vrs_wds.shard.members import Member, iter_members
 from vrs_wds.shard.names import check_split, manifest_name
-from vrs_wds.shard.tar_header import BLOCK, padding
+from vrs_wds.shard.tar_header import padding
 from vrs_wds.storage.store import Store, open_store
 from vrs_wds.tasks.registry import registered_tasks
-from vrs_wds.tasks.sidecars import decode_sidecar, extension_of
+from vrs_wds.tasks.sidecars import check_sidecar, decode_sidecar, extension_of
 from vrs_wds.writer.commit import IndexBuilder, commit_split
 from vrs_wds.writer.write import WriteReport, report_of
 
@@ -49,7 +50,8 @@ def index_shards(
     Args:
         url: Folder with the tars.
         split: Name of the split that they make.
-        prefix: Beginning of the tars' names; None takes `{split}-`, or all if none begins so.
+        prefix: Beginning of the tars' names; None takes `{split}-` and a digit, or all tars if none
+            begins so.
         progress: Show a progress bar; None does on a terminal.
         overwrite: Replace a manifest and an index that are there.
 
@@ -86,8 +88,11 @@ def index_shards(
 
 def _find_tars(store: Store, split: str, prefix: str | None) -> list[str]:
     tars = [name for name in store.list_names() if name.endswith(".tar") and "/" not in name]
-    wanted = f"{split}-" if prefix is None else prefix
-    named = [name for name in tars if name.startswith(wanted)]
+    if prefix is None:
+        # `train-000000.tar`, but not `train-b-000000.tar`: that is the split `train-b`.
+        named = [name for name in tars if re.match(rf"{re.escape(split)}-[0-9]", name)]
+    else:
+        named = [name for name in tars if name.startswith(prefix)]
     found = named or (tars if prefix is None else [])
     if not found:
         raise DatasetNotFound(
@@ -160,8 +165,7 @@ class _Row:
             )
         data = member.data
         self._places[extension] = MemberPlace(member.offset, len(data), crc32c(data))
-        start = member.offset - BLOCK
-        self._start = start if self._start < 0 else min(self._start, start)
+        self._start = member.start if self._start < 0 else min(self._start, member.start)
         self._stop = max(self._stop, member.offset + len(data) + padding(len(data)))
         if is_image_extension(extension) and not self._header[2]:
             self._add_image(data, where)
@@ -180,6 +184,7 @@ class _Row:
                 continue
             try:
                 sidecar = decode_sidecar(task, data, where=where)
+                check_sidecar(task, sidecar, where=where)
             except SidecarError:
                 return  # somebody else's JSON under the same name
             self._counts[task.name] = task.count(sidecar)

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from vrs_wds.errors import ConfigError
+from vrs_wds.shard.members import DEFAULT_MAX_MEMBER_BYTES
 from vrs_wds.shard.names import SHARD_NAME, check_shard_pattern
 
 _UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
@@ -66,7 +67,7 @@ class ImageOptions(_Section, frozen=True):
     quality: int = 90
     """For jpeg and webp, 1 to 100."""
     max_bytes: ByteSize = ByteSize(1024**3)
-    """A larger image file is an error."""
+    """A larger image file is an error; at most 2 GiB."""
     max_pixels: int = 2**28
     """An image with more pixels is an error."""
 
@@ -75,6 +76,11 @@ class ImageOptions(_Section, frozen=True):
         if self.quality > 100:
             raise ConfigError(f"image.quality: expected 1 to 100, got {self.quality}.")
         _at_least("image.max_bytes", self.max_bytes, 1)
+        if self.max_bytes > DEFAULT_MAX_MEMBER_BYTES:
+            raise ConfigError(
+                f"image.max_bytes: expected at most {DEFAULT_MAX_MEMBER_BYTES:,} bytes, the "
+                f"largest member that is read, got {int(self.max_bytes):,}."
+            )
         _at_least("image.max_pixels", self.max_pixels, 1)
 
 

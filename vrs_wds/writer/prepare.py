@@ -44,7 +44,8 @@ def prepare_sample(sample: SourceSample, config: ShardConfig) -> PreparedSample:
     origin = sample.origin or sample.name
     where = f"sample {key!r} ({origin})"
     header, extension, data = _prepare_image(sample, config.image, where)
-    members, counts, facts = _prepare_sidecars(sample, config, where)
+    size_wh = (header.width, header.height)
+    members, counts, facts = _prepare_sidecars(sample, config, size_wh, where)
     meta = Meta(name=sample.name, width=header.width, height=header.height, extra={**sample.extra})
     members.append((META_EXTENSION, encode_meta(meta, where=where)))
     members.append((extension, data))
@@ -88,7 +89,7 @@ def _prepare_image(
 
 
 def _prepare_sidecars(
-    sample: SourceSample, config: ShardConfig, where: str
+    sample: SourceSample, config: ShardConfig, size_wh: tuple[int, int], where: str
 ) -> tuple[list[tuple[str, bytes]], dict[str, int], dict[str, Any]]:
     members, counts, facts = list[tuple[str, bytes]](), dict[str, int](), dict[str, Any]()
     for name in sample.annotations:
@@ -102,7 +103,9 @@ def _prepare_sidecars(
         value = sample.annotations.get(name)
         if value is None and config.sidecars.missing == "omit":
             continue
-        sidecar, data = encode_sidecar(task, task.empty() if value is None else value, where=where)
+        sidecar, data = encode_sidecar(
+            task, task.empty() if value is None else value, where=where, size_wh=size_wh
+        )
         members.append((extension_of(name), data))
         counts[name] = task.count(sidecar)
         facts.update(task.facts(sidecar))

@@ -1,5 +1,6 @@
 """`write_shards`: a source becomes a split of a dataset."""
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from vrs_wds.errors import (
     SourceError,
 )
 from vrs_wds.sample import Source, SourceSample
-from vrs_wds.shard.manifest import Manifest, ShardInfo
+from vrs_wds.shard.manifest import Manifest, ShardInfo, decode_manifest
 from vrs_wds.shard.names import check_split, index_name, manifest_name, shard_name
 from vrs_wds.storage.store import Store, open_store
 from vrs_wds.writer.commit import IndexBuilder, commit_split
@@ -70,10 +71,12 @@ def write_shards(
         config: Options, as `load_config` reads them from a file; None has the defaults.
         num_workers: Processes that load and encode samples; 0 does it in this one.
         progress: Show a progress bar; None does on a terminal.
-        overwrite: Replace a split that is there. It becomes invisible at once.
+        overwrite: Replace a split that is there, and shards that a killed writer left. The old
+            split becomes invisible at once.
 
     Raises:
-        DatasetExistsError: if the split is there and `overwrite` is False.
+        DatasetExistsError: if the split, or shards named as its, are there and `overwrite` is
+            False.
         DuplicateKeyError: if two samples have one key.
         SidecarError: if an annotation does not fit its task.
         DecodeError: if an image cannot be read.
@@ -88,7 +91,7 @@ def write_shards(
     if num_workers < 0:
         raise ConfigError(f"num_workers: expected 0 or more, got {num_workers}.")
     store = open_store(out)
-    _make_way(store, check_split(split), overwrite=overwrite)
+    _make_way(store, check_split(split), config.shards.name, overwrite=overwrite)
     samples = prepare_all(source, config, num_workers=num_workers)
     total = len(source) if isinstance(source, Source) else None
     bar: tqdm[Any]
@@ -99,17 +102,34 @@ def write_shards(
     return report_of(store, manifest)
 
 
-def _make_way(store: Store, split: str, *, overwrite: bool) -> None:
-    if not store.exists(manifest_name(split)):
+def _make_way(store: Store, split: str, pattern: str, *, overwrite: bool) -> None:
+    """Refuse to write over anything, or remove what the new split replaces: the manifest first."""
+    shards = [name for name in store.list_names(f"{split}-") if _is_shard(name, split, pattern)]
+    if store.exists(manifest_name(split)):
+        data = store.get(manifest_name(split))
+        old = decode_manifest(data, where=store.url_of(manifest_name(split)))
+        shards += [shard.url for shard in old.shardlist]
+        found = f"{store.url_of(manifest_name(split))}: the split {split!r} is there already"
+    elif shards:
+        found = (
+            f"{store.url_of(shards[0])}: {len(shards)} shards of the split {split!r} are there "
+            "already, without a manifest: a writer was killed, or they are somebody else's"
+        )
+    else:
         return
     if not overwrite:
         raise DatasetExistsError(
-            f"{store.url_of(manifest_name(split))}: the split {split!r} is there already. Write to "
-            "another place, or pass overwrite=True (--overwrite) to replace it."
+            f"{found}. Write to another place, or pass overwrite=True (--overwrite) to replace "
+            f"them."
         )
-    shards = [name for name in store.list_names(f"{split}-") if name.endswith(".tar")]
-    for name in [manifest_name(split), index_name(split), *shards]:
+    for name in dict.fromkeys([manifest_name(split), index_name(split), *shards]):
         store.delete(name)
+
+
+def _is_shard(name: str, split: str, pattern: str) -> bool:
+    """Tell whether the pattern gives this name for some number."""
+    digits = re.findall(r"[0-9]+", name.removeprefix(f"{split}-"))
+    return any(name == shard_name(pattern, split, int(number)) for number in digits)
 
 
 class _Packer:
