@@ -4,6 +4,7 @@ Without it, `datasets` infers the columns from the first five samples and refuse
 comes later. Texts that a person wrote into the card are kept.
 """
 
+import warnings
 from typing import Any
 
 from vrs_wds.images.header import is_image_extension
@@ -28,8 +29,11 @@ dataset = vw.open_dataset("path/of/this/folder", split="{split}")
 
 def write_card(store: Store, manifest: Manifest) -> None:
     """Write README.md for this split and those that are there already."""
-    # Imported here: it takes its time, and readers do not need it.
-    from huggingface_hub import DatasetCard
+    with warnings.catch_warnings():
+        # Where a notebook has no ipywidgets, tqdm warns of it when this package imports it.
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        # Imported here: it takes its time, and readers do not need it.
+        from huggingface_hub import DatasetCard
 
     manifests = _manifests(store, manifest)
     if store.exists(CARD_NAME):
