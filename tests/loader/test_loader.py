@@ -135,6 +135,20 @@ def test_ranks_get_equal_numbers_of_batches(small_dataset: ShardedDataset) -> No
     )
 
 
+@pytest.mark.parametrize("tail", ["exact", "pad", "wrap"])
+def test_the_mask_tells_repeated_samples(small_dataset: ShardedDataset, tail: Any) -> None:
+    """One rank of two: 23 samples make 12 and 11; each is real once over both."""
+    real: list[str] = []
+    for rank in range(2):
+        options = {"batch_size": 4, "tail": tail, "world": World(rank, 2), "shuffle": True}
+        batches = list(StreamingLoader(small_dataset, **options))
+        assert [len(batch["mask"]) for batch in batches] == [4, 4, 4]
+        for batch in batches:
+            real += [k for k, m in zip(batch["__key__"], batch["mask"], strict=True) if m]
+
+    assert sorted(real) == sorted(small_dataset.column("key"))
+
+
 def test_selections_and_folders_are_loaded(small_root: Path, small_dataset: ShardedDataset) -> None:
     """By address, or a selection of the index."""
     selected = small_dataset.select(tasks=["vqa"])
@@ -186,11 +200,14 @@ def test_own_stages(small_dataset: ShardedDataset, num_workers: int) -> None:
         ({"prefetch_factor": 0}, "prefetch_factor: expected at least 1"),
         ({"persistent_workers": True}, "persistent_workers: there are none"),
         ({"max_skipped": -1}, "max_skipped: expected 0 or more"),
-        ({"window": -1}, "window: expected 0 or more"),
-        ({"seed": -1}, "seed: expected 0 or more"),
+        ({"window": -1}, "window: expected at least 0"),
+        ({"seed": -1}, "seed: expected at least 0"),
         ({"size": (0, 3)}, r"size: expected \(width, height\)"),
         ({"stages": [Decode()], "task": "vqa"}, "task: stages are given"),
         ({"stages": [3]}, "stages: expected callables"),
+        ({"num_streams": 0}, "num_streams: expected at least 1"),
+        ({"tail": "keep"}, "tail: expected one of exact, drop, pad, wrap"),
+        ({"tail": "pad", "drop_last": True}, "drop_last: contradicts tail='pad'"),
         ({"ragged": "x"}, "ragged: expected 'packed' or 'list'"),
         ({"split": "val"}, "split: the dataset given is 'train', not 'val'"),
     ],

@@ -2,24 +2,31 @@
 
 import math
 import os
-from collections.abc import Generator, Iterator, Sequence
-from itertools import chain
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from vrs_wds.errors import ConfigError
+from vrs_wds.loader.batches import MAX_CHUNK, Results, read_in_threads, sift_batch
 from vrs_wds.loader.detect import detect_world
-from vrs_wds.loader.executor import ChunkReader, chunked, map_in_threads
-from vrs_wds.loader.order import DEFAULT_WINDOW, Order, needed_extensions
+from vrs_wds.loader.executor import ChunkReader
+from vrs_wds.loader.order import DatasetOrder, needed_extensions
 from vrs_wds.loader.pinning import pin
-from vrs_wds.loader.workers import Chunk, WorkerPool
+from vrs_wds.loader.workers import WorkerPool
 from vrs_wds.markup import tree
-from vrs_wds.order.epoch import rank_places
+from vrs_wds.order.plan import (
+    DEFAULT_STREAMS,
+    DEFAULT_WINDOW,
+    PlanOptions,
+    RankBatch,
+    TailRule,
+)
+from vrs_wds.order.state import LoaderState, check_same_run, parse_state
 from vrs_wds.order.world import World
 from vrs_wds.pipeline.batch import Batch
-from vrs_wds.pipeline.collate import RaggedForm
+from vrs_wds.pipeline.collate import RaggedForm, collate
 from vrs_wds.pipeline.decode import Decode
 from vrs_wds.pipeline.faults import BadSample, FaultLog
 from vrs_wds.pipeline.stage import SampleStage, StreamStage
@@ -27,19 +34,17 @@ from vrs_wds.pipeline.targets import Targets
 from vrs_wds.reader.dataset import ShardedDataset, open_dataset
 from vrs_wds.tasks.registry import resolve_tasks
 
-_MAX_CHUNK = 16
-
 
 class StreamingLoader:
     """Batches of a dataset, read and decoded in threads or in worker processes.
 
-    The batches, and their order, are the same for any `num_workers` and number of threads. Each
-    `iter(loader)` gives the next epoch, in an order of its own if `shuffle`. A batch is a dict: see
-    `vrs_wds.collate`.
-
     Every rank gets a part of each global batch of `batch_size * world_size` samples, and the same
-    number of batches; the last global batch is filled up from the epoch's beginning unless
-    `drop_last`.
+    number of batches. A global batch has the same samples for any number of ranks, workers and
+    threads: `state_dict` and `load_state_dict` resume after any batch, on any of them. Each
+    `iter(loader)` gives the next epoch, in an order of its own if `shuffle`.
+
+    A batch is a dict: see `vrs_wds.collate`. Its `mask`, bool (B,), is False where a sample is
+    repeated to give each rank as many as the others.
     """
 
     def __init__(
@@ -53,7 +58,9 @@ class StreamingLoader:
         stages: Sequence[SampleStage | StreamStage] | None = None,
         shuffle: bool = False,
         window: int = DEFAULT_WINDOW,
+        num_streams: int = DEFAULT_STREAMS,
         seed: int = 0,
+        tail: TailRule | None = None,
         drop_last: bool = False,
         ragged: RaggedForm = "packed",
         num_workers: int = 0,
@@ -79,8 +86,12 @@ class StreamingLoader:
                 stages. Batches are made after them.
             shuffle: Give the samples in a random order.
             window: How far, in samples, a sample moves beyond the shuffling of shards.
+            num_streams: Places of the dataset that a global batch draws from, when shuffled; a
+                multiple of the number of ranks lets each rank read shards of its own.
             seed: With the epoch decides the order.
-            drop_last: Drop a last batch that is not full.
+            tail: What becomes of a last global batch that is not full: `exact` (every sample
+                once), `drop`, `pad` or `wrap`; see `vrs_wds.order.plan`.
+            drop_last: As `tail="drop"`.
             ragged: Columns of different lengths: `packed`, or `list`.
             num_workers: Processes that run the stages; 0 runs them in threads of this process,
                 which is faster unless a stage of yours holds the GIL.
@@ -104,17 +115,28 @@ class StreamingLoader:
             self.dataset = open_dataset(dataset, split)
         _check_options(num_workers, num_threads, prefetch_factor, persistent_workers)
         self.batch = Batch(batch_size, drop_last=drop_last, ragged=ragged)
-        self.order = Order(shuffle=shuffle, window=window, seed=seed)
         self.world = detect_world() if world is None else world
+        self.order = DatasetOrder(
+            self.dataset,
+            PlanOptions(
+                batch_size * self.world.world_size,
+                shuffle=shuffle,
+                seed=seed,
+                window=window,
+                num_streams=num_streams,
+                tail=_tail_rule(tail, drop_last=drop_last),
+            ),
+        )
         self.num_workers = num_workers
         self.epoch = 0
         """Number of the epoch that the next iteration gives."""
+        self._start = 0  # the batch that it begins with
+        self._given = (0, 0)  # epoch, and how many batches of it the consumer has
         self._faults = FaultLog(max_skipped, None if quarantine is None else Path(quarantine))
         self._pin_memory = pin_memory and torch.cuda.is_available()
         self._prefetch_factor = prefetch_factor
         self._persistent = persistent_workers
         self._num_threads = num_threads or len(_cpus())
-        self._chunk_size = min(_MAX_CHUNK, batch_size)
         self._sample_stages, self._stream_stages = _split_stages(
             _default_stages(task, size) if stages is None else _checked(stages, task, size)
         )
@@ -130,74 +152,138 @@ class StreamingLoader:
         return self._faults.skipped
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration gives."""
-        self.epoch = epoch
+        """Choose the epoch that the next iteration gives.
+
+        After `load_state_dict` in the middle of that epoch, it still begins where it was.
+        """
+        if epoch != self.epoch:
+            self.epoch, self._start = epoch, 0
+            self._given = (epoch, 0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the loader stands: after the last batch that it gave.
+
+        Plain values for JSON, the same on every rank, whatever the workers and threads.
+
+        Raises:
+            ConfigError: if a stage changes the number of samples: batches are not planned then.
+        """
+        self._require_plan("state_dict")
+        epoch, batch = self._given
+        if batch >= self.order.num_batches:
+            epoch, batch = epoch + 1, 0
+        return self._state(epoch, batch).to_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let the next iteration go on after the last batch that was given at the time of saving.
+
+        The number of ranks, workers and threads may differ; `batch_size` times the number of ranks
+        may not.
+
+        Raises:
+            ConfigError: if the data, the selection or the options of the order have changed; the
+                message says how.
+        """
+        self._require_plan("load_state_dict")
+        saved = parse_state(dict(state) if isinstance(state, Mapping) else state)
+        check_same_run(saved, self._state(0, 0))
+        self.epoch, self._start = saved.epoch, saved.batch
+        self._given = (saved.epoch, saved.batch)
 
     def __len__(self) -> int:
-        """Return the number of batches of an epoch on this rank.
+        """Return the number of batches of an epoch; the same on every rank.
 
         Raises:
             TypeError: if a stage may give another number of samples than it takes.
         """
-        stages = [*self._sample_stages, *self._stream_stages]
-        loose = [stage for stage in stages if not getattr(stage, "one_to_one", False)]
-        if loose:
+        if (loose := self._loose_stage()) is not None:
             raise TypeError(
-                f"the number of batches is not known beforehand: {loose[0]!r} may give more or "
-                "fewer samples than it takes."
+                f"the number of batches is not known beforehand: {loose!r} may give more or fewer "
+                "samples than it takes."
             )
-        length = self._num_places()
-        size = self.batch.batch_size
-        return length // size if self.batch.drop_last else math.ceil(length / size)
+        return self.order.num_batches
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Yield the batches of the next epoch."""
-        epoch, self.epoch = self.epoch, self.epoch + 1
-        places = rank_places(
-            self.order.places(self.dataset, epoch),
-            self.batch.batch_size,
-            self.world,
-            drop_last=self.batch.drop_last,
-        )
-        return self._batches(places.tolist())
+        """Yield the batches of the next epoch; after `load_state_dict`, the rest of its epoch."""
+        epoch, start = self.epoch, self._start
+        self.epoch, self._start = epoch + 1, 0
+        self._given = (epoch, start)
+        planned = self.order.batches(epoch, self.world, start=start)
+        results = self._results(planned)
+        if self._loose_stage() is None:
+            return self._planned_batches(results, epoch, start)
+        return self._loose_batches(results)
 
-    def _batches(self, places: list[int]) -> Iterator[dict[str, Any]]:
-        chunks = self._chunks(places)
+    def _planned_batches(
+        self, results: Generator[tuple[RankBatch, Results]], epoch: int, start: int
+    ) -> Iterator[dict[str, Any]]:
+        """Make one batch of each planned one."""
         try:
-            samples: Iterator[Any] = self._faults.sift(chain.from_iterable(chunks))
+            for number, (planned, samples) in enumerate(results, start=start):
+                good, mask = sift_batch(planned, samples, self._faults)
+                batch = collate(good, self.batch.ragged)
+                batch["mask"] = mask
+                self._given = (epoch, number + 1)
+                yield pin(batch) if self._pin_memory else batch
+        finally:
+            results.close()
+
+    def _loose_batches(
+        self, results: Generator[tuple[RankBatch, Results]]
+    ) -> Iterator[dict[str, Any]]:
+        """Make batches of whatever the stages give."""
+        try:
+            samples: Iterator[Any] = self._faults.sift(
+                sample for _, part in results for sample in part
+            )
             for stage in self._stream_stages:
                 samples = iter(stage(samples))
             for batch in self.batch(samples):
                 yield pin(batch) if self._pin_memory else batch
         finally:
-            chunks.close()
+            results.close()
 
-    def _chunks(self, places: list[int]) -> Generator[Chunk]:
+    def _results(self, planned: Iterator[RankBatch]) -> Generator[tuple[RankBatch, Results]]:
         if self.num_workers == 0:
-            per_batch = math.ceil(self.batch.batch_size / self._chunk_size)
-            return map_in_threads(
+            chunks = math.ceil(self.batch.batch_size / MAX_CHUNK)
+            return read_in_threads(
                 self._reader,
-                chunked(places, self._chunk_size),
+                planned,
                 num_threads=self._num_threads,
-                ahead=max(self._num_threads, self._prefetch_factor * per_batch),
+                ahead=max(self._num_threads, self._prefetch_factor * chunks),
             )
         if self._pool is None or not self._persistent:
             self._pool = WorkerPool(
                 self._reader,
-                length=len(places),
-                chunk_size=self.batch.batch_size,
+                max_places=self.order.num_batches * self.batch.batch_size,
+                batch_size=self.batch.batch_size,
                 num_workers=self.num_workers,
                 prefetch_factor=self._prefetch_factor,
                 persistent_workers=self._persistent,
             )
-        return self._pool.run(places)
+        return self._pool.run(planned)
 
-    def _num_places(self) -> int:
-        """Return how many samples this rank gets in an epoch."""
-        group = self.batch.batch_size * self.world.world_size
-        full, rest = divmod(len(self.dataset), group)
-        last = 0 if self.batch.drop_last else math.ceil(rest / self.world.world_size)
-        return full * self.batch.batch_size + last
+    def _loose_stage(self) -> object | None:
+        """Return the first stage that may change the number of samples, if there is one."""
+        stages = [*self._sample_stages, *self._stream_stages]
+        return next((s for s in stages if not getattr(s, "one_to_one", False)), None)
+
+    def _require_plan(self, method: str) -> None:
+        if (loose := self._loose_stage()) is not None:
+            raise ConfigError(
+                f"{method}: {loose!r} may give more or fewer samples than it takes, so batches "
+                "are not planned and a place among them is not known. Select on the index "
+                "instead, with dataset.select(...)."
+            )
+
+    def _state(self, epoch: int, batch: int) -> LoaderState:
+        return LoaderState(
+            epoch=epoch,
+            batch=batch,
+            fingerprint=self.order.fingerprint,
+            num_samples=len(self.dataset),
+            order=self.order.describe(),
+        )
 
     def __repr__(self) -> str:
         stages = [*self._sample_stages, *self._stream_stages, self.batch]
@@ -225,6 +311,12 @@ def _check_options(
         raise ConfigError("persistent_workers: there are none to keep with num_workers=0.")
     if num_threads is not None and num_workers > 0:
         raise ConfigError("num_threads: worker processes run one thread each; use num_workers=0.")
+
+
+def _tail_rule(tail: TailRule | None, *, drop_last: bool) -> TailRule:
+    if tail is not None and drop_last and tail != "drop":
+        raise ConfigError(f"drop_last: contradicts tail={tail!r}; give one of them.")
+    return "drop" if drop_last else tail or "exact"
 
 
 def _default_stages(task: str | None, size: tuple[int, int] | None) -> list[SampleStage]:

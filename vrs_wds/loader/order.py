@@ -1,43 +1,88 @@
-"""What a stream and a loader share: the order of a dataset's samples, and which members to read."""
+"""What a stream and a loader share: a dataset as the plan sees it, and which members to read."""
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vrs_wds.errors import ConfigError
-from vrs_wds.order.epoch import shuffled_order
+from vrs_wds.order.plan import EpochPlan, PlanOptions, RankBatch
+from vrs_wds.order.world import World
 from vrs_wds.reader.dataset import ShardedDataset
 from vrs_wds.tasks.registry import task_names
 from vrs_wds.tasks.sidecars import extension_of
 
-DEFAULT_WINDOW = 16_384
-"""Samples; with shards of 10,000 samples, neighbours come from two or three shards."""
 
+class DatasetOrder:
+    """The epochs of a dataset, or of a selection of it, as places in it."""
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """How samples are ordered in an epoch."""
+    def __init__(self, dataset: ShardedDataset, options: PlanOptions) -> None:
+        self.options = options
+        self._dataset = dataset
+        self._places: NDArray[np.int64] | None = None
+        """Place of each sample when they are put in the shards' order; None if they are."""
+        if not options.shuffle:
+            # The order is the selection's own: it does not matter which shards it is from.
+            self._sizes = np.array([len(dataset)], dtype=np.int64)
+            return
+        starts = np.asarray(dataset.shard_starts)
+        if dataset.is_whole:
+            self._sizes = np.diff(starts)
+            return
+        shards = np.searchsorted(starts, dataset.numbers, side="right") - 1
+        self._sizes = np.bincount(shards, minlength=len(starts) - 1)
+        if (np.diff(shards) < 0).any():
+            self._places = np.argsort(shards, kind="stable")
 
-    shuffle: bool
-    window: int = DEFAULT_WINDOW
-    seed: int = 0
+    def plan(self, epoch: int) -> EpochPlan:
+        """Return the plan of an epoch, over the samples in the shards' order."""
+        return EpochPlan(self._sizes, self.options, epoch)
 
-    def __post_init__(self) -> None:
-        if self.window < 0:
-            raise ConfigError(f"window: expected 0 or more samples, got {self.window}.")
-        if self.seed < 0:
-            raise ConfigError(f"seed: expected 0 or more, got {self.seed}.")
+    @property
+    def num_batches(self) -> int:
+        """Global batches of an epoch."""
+        return self.plan(0).num_batches
+
+    def batches(
+        self, epoch: int, world: World, *, start: int = 0, step: int = 1
+    ) -> Iterator[RankBatch]:
+        """Yield one rank's part of the epoch's batches, as places in the dataset."""
+        plan = self.plan(epoch)
+        for number in range(start, plan.num_batches, step):
+            batch = plan.rank_batch(number, world)
+            if self._places is not None:
+                batch = RankBatch(self._places[batch.numbers], batch.mask)
+            yield batch
+
+    @property
+    def fingerprint(self) -> str:
+        """The dataset's fingerprint; a selection adds a digest of its own."""
+        if self._dataset.is_whole:
+            return self._dataset.fingerprint
+        numbers = np.ascontiguousarray(self._dataset.numbers, dtype="<i8")
+        digest = hashlib.sha256(numbers.tobytes()).hexdigest()
+        return f"{self._dataset.fingerprint}+{digest}"
+
+    def describe(self) -> dict[str, int | str | bool]:
+        """Return the options that the order depends on, as plain values."""
+        options = self.options
+        described: dict[str, int | str | bool] = {
+            "global_batch_size": options.global_batch_size,
+            "shuffle": options.shuffle,
+            "tail": options.tail,
+        }
+        if options.shuffle:  # else they change nothing
+            described |= {
+                "seed": options.seed,
+                "window": options.window,
+                "num_streams": options.num_streams,
+            }
+        return described
 
     def __str__(self) -> str:
-        return f"shuffled, seed {self.seed}" if self.shuffle else "in order"
-
-    def places(self, dataset: ShardedDataset, epoch: int) -> NDArray[np.int64]:
-        """Return the places of the dataset's samples in the epoch's order."""
-        if not self.shuffle:
-            return np.arange(len(dataset), dtype=np.int64)
-        shards = np.searchsorted(dataset.shard_starts, dataset.numbers, side="right") - 1
-        return shuffled_order(shards, seed=self.seed, epoch=epoch, window=self.window)
+        if not self.options.shuffle:
+            return "in order"
+        return f"shuffled, seed {self.options.seed}"
 
 
 def needed_extensions(dataset: ShardedDataset, tasks: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,19 +1,20 @@
 """`stream`: samples in order as a `wds.DataPipeline`."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import webdataset as wds
 from webdataset.compat import FluidInterface
 
 from vrs_wds.errors import ConfigError
 from vrs_wds.loader.detect import detect_world
-from vrs_wds.loader.order import DEFAULT_WINDOW, Order, needed_extensions
+from vrs_wds.loader.order import DatasetOrder, needed_extensions
 from vrs_wds.markup import tree
-from vrs_wds.order.epoch import share_of
+from vrs_wds.order.plan import DEFAULT_STREAMS, DEFAULT_WINDOW, PlanOptions
 from vrs_wds.order.world import World
 from vrs_wds.pipeline.stage import SampleDict
 from vrs_wds.reader.dataset import ShardedDataset, open_dataset
@@ -50,7 +51,7 @@ class IndexedSource:
     """Samples of a dataset in an epoch's order; the first stage of a stream."""
 
     dataset: ShardedDataset
-    order: Order
+    options: PlanOptions
     extensions: tuple[str, ...]
     """Members that are read."""
     world: World | None
@@ -60,17 +61,19 @@ class IndexedSource:
 
     def __call__(self) -> Iterator[SampleDict]:
         """Yield raw samples: `__key__`, `__url__` and bytes by extension."""
-        places = self.order.places(self.dataset, int(self.epoch))
         world = detect_world() if self.world is None else self.world
-        share = share_of(world.reader, world.num_readers, len(places))
-        mine = places[share.start : share.stop].tolist()
-        for start in range(0, len(mine), _CHUNK):
-            chunk = mine[start : start + _CHUNK]
-            for sample in self.dataset.get_many(chunk, extensions=self.extensions):
+        size = _CHUNK * world.world_size * world.num_workers
+        order = DatasetOrder(self.dataset, replace(self.options, global_batch_size=size))
+        for chunk in order.batches(int(self.epoch), world):
+            # Repeated samples would fill up the last chunk of some ranks; of the others each
+            # worker takes a run.
+            mine = chunk.numbers[chunk.mask]
+            places = np.array_split(mine, world.num_workers)[world.worker].tolist()
+            for sample in self.dataset.get_many(places, extensions=self.extensions):
                 yield sample.to_dict()
 
     def __repr__(self) -> str:
-        return f"{self.dataset!r}, {self.order}"
+        return f"{self.dataset!r}, {DatasetOrder(self.dataset, self.options)}"
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ def stream(
     tasks: str | Sequence[str] | None = None,
     shuffle: bool = False,
     window: int = DEFAULT_WINDOW,
+    num_streams: int = DEFAULT_STREAMS,
     seed: int = 0,
     epoch: int = 0,
     world: World | None = None,
@@ -105,7 +109,7 @@ def stream(
     """Return the samples of a dataset as a pipeline, to be composed with stages.
 
     Samples are dicts as webdataset has them: `__key__`, `__url__` and bytes by extension. Among
-    ranks and `DataLoader` workers each sample goes to one reader; readers' shares differ by one
+    ranks and `DataLoader` workers each sample goes to one reader; the shares of ranks differ by one
     sample at most.
 
     Args:
@@ -117,6 +121,7 @@ def stream(
             no task; None reads all.
         shuffle: Give the samples in a random order (needs an index).
         window: How far, in samples, a sample moves beyond the shuffling of shards.
+        num_streams: Places of the dataset that are read in turn, when shuffled.
         seed: With the epoch decides the order.
         epoch: The first epoch; `set_epoch` chooses another.
         world: Which part is read; None finds out from torch or the launcher.
@@ -140,7 +145,9 @@ def stream(
     return Stream(
         IndexedSource(
             dataset=dataset,
-            order=Order(shuffle=shuffle, window=window, seed=seed),
+            options=PlanOptions(
+                _CHUNK, shuffle=shuffle, seed=seed, window=window, num_streams=num_streams
+            ),
             extensions=needed_extensions(dataset, resolve_tasks(tasks, dataset.tasks)),
             world=world,
             epoch=torch.tensor([epoch]).share_memory_(),  # type: ignore[no-untyped-call]

@@ -1,7 +1,7 @@
 """Worker processes: the sample stages run there, through `torch.utils.data.DataLoader`."""
 
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from pickle import PicklingError
 from typing import Any
 
@@ -10,46 +10,47 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from vrs_wds.errors import ConfigError
+from vrs_wds.loader.batches import Results
 from vrs_wds.loader.executor import ChunkReader, chunked
-
-Chunk = list[Any]
-"""Samples and bad samples, in order."""
+from vrs_wds.order.plan import RankBatch
 
 
-class _WorkerChunks(IterableDataset[Chunk]):
-    """Worker `i` of `n` makes chunks `i`, `i + n`, ...; the DataLoader takes them in turn."""
+class _WorkerBatches(IterableDataset[Results]):
+    """Worker `i` of `n` makes batches `i`, `i + n`, ...; the DataLoader takes them in turn."""
 
-    def __init__(self, reader: ChunkReader, places: torch.Tensor, size: int) -> None:
+    def __init__(self, reader: ChunkReader, places: torch.Tensor, batch_size: int) -> None:
         self._reader = reader
-        # Shared, and filled anew for each epoch: workers that live on see the new order.
+        # Shared, and filled anew for each epoch: workers that live on see the new order. The first
+        # number says how many places follow.
         self._places = places
-        self._size = size
+        self._batch_size = batch_size
 
-    def __iter__(self) -> Iterator[Chunk]:
+    def __iter__(self) -> Iterator[Results]:
         info = get_worker_info()
         assert info is not None  # noqa: S101 - only ever iterated by workers
-        chunks = list(chunked(self._places.tolist(), self._size))
-        for chunk in chunks[info.id :: info.num_workers]:
-            yield [_to_shared(sample) for sample in self._reader(chunk)]
+        length = int(self._places[0])
+        batches = list(chunked(self._places[1 : length + 1].tolist(), self._batch_size))
+        for batch in batches[info.id :: info.num_workers]:
+            yield [_to_shared(sample) for sample in self._reader(batch)]
 
 
 class WorkerPool:
-    """Runs chunks in worker processes, one epoch after another."""
+    """Makes planned batches in worker processes, one epoch after another."""
 
     def __init__(
         self,
         reader: ChunkReader,
         *,
-        length: int,
-        chunk_size: int,
+        max_places: int,
+        batch_size: int,
         num_workers: int,
         prefetch_factor: int,
         persistent_workers: bool,
     ) -> None:
-        self._places = torch.zeros(length, dtype=torch.int64)
+        self._places = torch.zeros(max_places + 1, dtype=torch.int64)
         self._places.share_memory_()  # type: ignore[no-untyped-call]
         self._loader = DataLoader(
-            _WorkerChunks(reader, self._places, chunk_size),
+            _WorkerBatches(reader, self._places, batch_size),
             batch_size=None,
             collate_fn=_as_it_is,  # torch's own would turn every array into a tensor
             num_workers=num_workers,
@@ -59,25 +60,35 @@ class WorkerPool:
             multiprocessing_context="forkserver",
         )
 
-    def run(self, places: Sequence[int]) -> Generator[Chunk]:
-        """Yield the chunks of one epoch, in order."""
-        self._places.copy_(torch.as_tensor(places, dtype=torch.int64))
+    def run(self, planned: Iterable[RankBatch]) -> Generator[tuple[RankBatch, Results]]:
+        """Yield each planned batch with what its samples became.
+
+        Every batch but the last must be full.
+        """
+        batches = list(planned)
+        if not batches:
+            return
+        places = np.concatenate([batch.numbers for batch in batches])
+        self._places[0] = len(places)
+        self._places[1 : len(places) + 1] = torch.from_numpy(places)
+        for batch, results in zip(batches, self._start(), strict=True):
+            yield batch, [_from_shared(sample) for sample in results]
+
+    def _start(self) -> Iterator[Results]:
         try:
             with warnings.catch_warnings():
                 # torch warns about what fails to pickle before it raises it
                 warnings.simplefilter("ignore", UserWarning)
-                iterator = iter(self._loader)
+                return iter(self._loader)
         except (AttributeError, TypeError, PicklingError) as error:
             raise ConfigError(
                 f"The stages cannot be sent to worker processes ({error}). Use functions that can "
                 "be imported instead of lambdas, or num_workers=0."
             ) from error
-        for chunk in iterator:
-            yield [_from_shared(sample) for sample in chunk]
 
 
-def _as_it_is(chunk: Chunk) -> Chunk:
-    return chunk
+def _as_it_is(results: Results) -> Results:
+    return results
 
 
 def _to_shared(sample: Any) -> Any:  # noqa: ANN401 - a sample or a bad one

@@ -107,6 +107,11 @@ class ShardedDataset:
         return self._numbers
 
     @property
+    def is_whole(self) -> bool:
+        """Whether this is the whole split, rather than a selection."""
+        return self._numbers is None
+
+    @property
     def shard_starts(self) -> list[int]:
         """Number of the first sample of each shard of the whole split, and the split's length."""
         return self._index.starts

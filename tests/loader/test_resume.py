@@ -1,0 +1,212 @@
+"""Stop anywhere, go on anywhere: the global batches are those of an undisturbed run."""
+
+import json
+import random
+import shutil
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vrs_wds.errors import ConfigError
+from vrs_wds.loader.loader import StreamingLoader
+from vrs_wds.order.world import World
+from vrs_wds.pipeline.decode import Decode
+from vrs_wds.pipeline.select import Select
+from vrs_wds.reader.dataset import ShardedDataset, open_dataset
+from vrs_wds.sample import SourceSample
+from vrs_wds.writer.write import write_shards
+
+GLOBAL_BATCH = 8
+WORLDS = [1, 2, 4, 8]
+
+
+def make_loaders(dataset: ShardedDataset, world_size: int, **options: Any) -> list[StreamingLoader]:
+    """Return the loaders of every rank."""
+    size = GLOBAL_BATCH // world_size
+    return [
+        StreamingLoader(dataset, batch_size=size, world=World(rank, world_size), **options)
+        for rank in range(world_size)
+    ]
+
+
+def real_keys(batch: dict[str, Any]) -> list[str]:
+    """Return the keys of samples that are not repeated ones."""
+    return [key for key, real in zip(batch["__key__"], batch["mask"], strict=True) if real]
+
+
+def run(loaders: list[StreamingLoader], num_batches: int) -> list[list[str]]:
+    """Return the real samples of the next global batches, over epochs if need be."""
+    found: list[list[str]] = []
+    while len(found) < num_batches:
+        iterators = [iter(loader) for loader in loaders]
+        for parts in islice(zip(*iterators, strict=True), num_batches - len(found)):
+            found.append([key for part in parts for key in real_keys(part)])
+        for iterator in iterators:
+            iterator.close()  # type: ignore[attr-defined]
+    return found
+
+
+def save(loaders: list[StreamingLoader]) -> dict[str, Any]:
+    """Return the state as a checkpoint would hold it; every rank has the same."""
+    states = [json.dumps(loader.state_dict(), sort_keys=True) for loader in loaders]
+
+    assert len(set(states)) == 1
+    assert len(states[0]) < 1000
+    state: dict[str, Any] = json.loads(states[0])
+    return state
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_stopped_twice_and_resumed_elsewhere(small_dataset: ShardedDataset, seed: int) -> None:
+    """Random batches, ranks and threads; over the end of an epoch too; with selections."""
+    rng = random.Random(seed)
+    options: dict[str, Any] = {
+        "shuffle": rng.random() < 0.8,
+        "seed": seed,
+        "window": rng.choice([0, 5, 100]),
+        "num_streams": rng.choice([1, 3, 8]),
+        "tail": rng.choice(["exact", "drop", "pad", "wrap"]),
+        "stages": [],  # keys are enough; nothing is decoded
+    }
+    dataset = small_dataset
+    if rng.random() < 0.4:
+        dataset = dataset.select(where="num_objects != 3")[:: rng.choice([1, -1])]
+    expected = run(make_loaders(dataset, 1, **options), 9)
+    found: list[list[str]] = []
+    state = None
+    for stop in (*sorted(rng.sample(range(1, 9), 2)), 9):
+        loaders = make_loaders(
+            dataset, rng.choice(WORLDS), num_threads=rng.choice([1, 2, 5]), **options
+        )
+        for loader in loaders:
+            if state is not None:
+                loader.load_state_dict(state)
+        found += run(loaders, stop - len(found))
+        state = save(loaders)
+
+    assert found == expected
+
+
+@pytest.mark.parametrize("persistent_workers", [False, True])
+def test_resume_with_worker_processes(
+    small_dataset: ShardedDataset, persistent_workers: bool
+) -> None:
+    """What threads began, processes finish, and the other way round."""
+    options: dict[str, Any] = {"shuffle": True, "stages": []}
+    workers = {"num_workers": 2, "persistent_workers": persistent_workers}
+    expected = run(make_loaders(small_dataset, 1, **options), 7)
+    first = make_loaders(small_dataset, 1, **options)
+    found = run(first, 2)
+    second = make_loaders(small_dataset, 1, **options, **workers)
+    second[0].load_state_dict(save(first))
+    found += run(second, 3)
+    third = make_loaders(small_dataset, 1, **options)
+    third[0].load_state_dict(save(second))
+
+    assert found + run(third, 2) == expected
+
+
+def test_at_the_end_of_an_epoch(small_dataset: ShardedDataset) -> None:
+    """The next one follows; not the same again, not an empty rest."""
+    whole = make_loaders(small_dataset, 1, shuffle=True, stages=[])
+    expected = run(whole, 6)
+    stopped = make_loaders(small_dataset, 1, shuffle=True, stages=[])
+    run(stopped, 3)
+    state = save(stopped)
+    resumed = make_loaders(small_dataset, 1, shuffle=True, stages=[])
+    resumed[0].load_state_dict(state)
+
+    assert (state["epoch"], state["batch"]) == (1, 0)
+    assert run(resumed, 3) == expected[3:]
+
+
+def test_prefetched_batches_are_not_counted(small_dataset: ShardedDataset) -> None:
+    """The state is what the consumer has, not what was read ahead."""
+    loader = StreamingLoader(small_dataset, batch_size=2, stages=[], prefetch_factor=8)
+    iterator = iter(loader)
+    next(iterator)
+
+    assert loader.state_dict()["batch"] == 1
+    next(iterator)
+    assert loader.state_dict()["batch"] == 2
+    iterator.close()
+    assert loader.state_dict()["batch"] == 2
+
+
+def test_before_the_first_batch(small_dataset: ShardedDataset) -> None:
+    """A fresh loader's state is its beginning; loading it changes nothing."""
+    loader = StreamingLoader(small_dataset, batch_size=8, stages=[], shuffle=True)
+    state = loader.state_dict()
+    other = StreamingLoader(small_dataset, batch_size=8, stages=[], shuffle=True)
+    other.load_state_dict(state)
+
+    assert (state["epoch"], state["batch"]) == (0, 0)
+    assert run([other], 3) == run([loader], 3)
+
+
+def test_set_epoch_and_resume(small_dataset: ShardedDataset) -> None:
+    """A trainer that sets the epoch it resumes does not lose the place in it."""
+    loaders = make_loaders(small_dataset, 1, shuffle=True, stages=[])
+    expected = run(loaders, 5)
+    stopped = make_loaders(small_dataset, 1, shuffle=True, stages=[])
+    run(stopped, 4)
+    resumed = make_loaders(small_dataset, 1, shuffle=True, stages=[])
+    resumed[0].load_state_dict(save(stopped))
+    resumed[0].set_epoch(1)
+
+    assert run(resumed, 1) == expected[4:]
+    resumed[0].set_epoch(0)
+    assert run(resumed, 2) == expected[:2]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": 1}, "seed was 0, is 1"),
+        ({"shuffle": False}, "shuffle was True, is False"),
+        ({"batch_size": 4}, "global_batch_size was 8, is 4.*choose batch_size so that"),
+        ({"window": 3, "num_streams": 2}, "num_streams was 64, is 2; window was 16384, is 3"),
+        ({"tail": "wrap"}, "tail was 'exact', is 'wrap'"),
+    ],
+)
+def test_another_order_is_refused(
+    small_dataset: ShardedDataset, options: dict[str, Any], message: str
+) -> None:
+    """The message says what differs, and what to do."""
+    defaults: dict[str, Any] = {"batch_size": 8, "shuffle": True, "stages": []}
+    state = StreamingLoader(small_dataset, **defaults).state_dict()
+    with pytest.raises(ConfigError, match=message):
+        StreamingLoader(small_dataset, **(defaults | options)).load_state_dict(state)
+
+
+def test_other_data_are_refused(small_dataset: ShardedDataset, tmp_path: Path) -> None:
+    """Another dataset, or another selection of it."""
+    state = StreamingLoader(small_dataset, stages=[]).state_dict()
+    shutil.copytree(small_dataset.url, tmp_path / "copy")
+    StreamingLoader(open_dataset(tmp_path / "copy"), stages=[]).load_state_dict(state)
+
+    sample = small_dataset[0]
+    write_shards([SourceSample("a", sample["png"], "png")], tmp_path / "other", split="train")
+    for other in (open_dataset(tmp_path / "other"), small_dataset[1:], small_dataset[::-1]):
+        with pytest.raises(ConfigError, match=rf"had 23 samples.* now it has {len(other)} and"):
+            StreamingLoader(other, stages=[]).load_state_dict(state)
+
+
+@pytest.mark.parametrize("state", [{}, {"version": 1}, [], {"epoch": "x"}, None])
+def test_anything_else_is_no_state(small_dataset: ShardedDataset, state: Any) -> None:
+    """One clear error."""
+    loader = StreamingLoader(small_dataset, stages=[])
+    with pytest.raises(ConfigError, match=r"state: expected what state_dict\(\)"):
+        loader.load_state_dict(state)
+    with pytest.raises(ConfigError, match="state: expected version 1, found 2"):
+        loader.load_state_dict(loader.state_dict() | {"version": 2})
+
+
+def test_stages_that_change_the_number_cannot_resume(small_dataset: ShardedDataset) -> None:
+    """They say so, and what to do instead."""
+    loader = StreamingLoader(small_dataset, stages=[Decode(), Select(bool)])
+    for call in (loader.state_dict, lambda: loader.load_state_dict({})):
+        with pytest.raises(ConfigError, match=r"Select.*dataset\.select"):
+            call()

@@ -1,0 +1,237 @@
+"""The plan of an epoch: every invariant, over ranks, epochs, shard sizes, streams, tails."""
+
+from collections import Counter
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vrs_wds.errors import ConfigError
+from vrs_wds.order.plan import EpochPlan, PlanOptions
+from vrs_wds.order.slots import Slots
+from vrs_wds.order.world import World
+
+WORLDS = [1, 2, 3, 4, 5, 8, 16]
+
+sizes = st.lists(st.one_of(st.just(0), st.just(1), st.integers(0, 40)), max_size=9)
+tails = st.sampled_from(["exact", "drop", "pad", "wrap"])
+
+
+@st.composite
+def plans(draw: st.DrawFn, **fixed: object) -> tuple[np.ndarray, PlanOptions, int, int]:
+    """Return shard sizes, options, an epoch and a number of ranks that divides the batch."""
+    world_size = draw(st.sampled_from(WORLDS))
+    options = {
+        "global_batch_size": world_size * draw(st.integers(1, 5)),
+        "shuffle": draw(st.booleans()),
+        "seed": draw(st.integers(0, 5)),
+        "window": draw(st.sampled_from([0, 1, 7, 1000])),
+        "num_streams": draw(st.integers(1, 20)),
+        "tail": draw(tails),
+    } | fixed
+    shards = np.array(draw(sizes), dtype=np.int64)
+    return shards, PlanOptions(**options), draw(st.integers(0, 3)), world_size
+
+
+def batches(plan: EpochPlan, world_size: int) -> list[list[tuple[list[int], list[bool]]]]:
+    """Return numbers and mask, by batch and rank."""
+    found = []
+    for k in range(plan.num_batches):
+        parts = [plan.rank_batch(k, World(rank, world_size)) for rank in range(world_size)]
+        found.append([(part.numbers.tolist(), part.mask.tolist()) for part in parts])
+    return found
+
+
+def real(batch: list[tuple[list[int], list[bool]]]) -> list[int]:
+    """Return the samples of a global batch that are not repeated ones."""
+    return [n for numbers, mask in batch for n, m in zip(numbers, mask, strict=True) if m]
+
+
+@given(plans())
+def test_every_sample_once_or_by_the_stated_rule(case) -> None:
+    """Exact, pad and wrap give each sample once; drop leaves out less than a global batch."""
+    shards, options, epoch, world_size = case
+    total, size = int(shards.sum()), options.global_batch_size
+    found = Counter(
+        n for batch in batches(EpochPlan(shards, options, epoch), world_size) for n in real(batch)
+    )
+
+    assert max(found.values(), default=1) == 1
+    assert set(found) <= set(range(total))
+    if options.tail == "drop":
+        assert sum(found.values()) == total // size * size
+    else:
+        assert sum(found.values()) == total
+
+
+@given(plans())
+def test_all_ranks_give_the_same_number_of_samples(case) -> None:
+    """In every batch; only the last one may be smaller, and only with `exact`."""
+    shards, options, epoch, world_size = case
+    plan = EpochPlan(shards, options, epoch)
+    per_rank = options.global_batch_size // world_size
+    for k, batch in enumerate(batches(plan, world_size)):
+        lengths = {len(numbers) for numbers, _ in batch}
+        assert len(lengths) == 1
+        last = k == plan.num_batches - 1
+        assert lengths == {per_rank} or (last and options.tail == "exact")
+        assert lengths != {0}
+        if not last:
+            assert all(all(mask) for _, mask in batch)
+        if options.tail == "exact":
+            counts = [sum(mask) for _, mask in batch]
+            assert max(counts) - min(counts) <= 1
+            assert max(counts) == lengths.pop()
+
+
+@given(plans())
+def test_a_global_batch_does_not_depend_on_the_ranks(case) -> None:
+    """The same samples in the same order, for every number of ranks that divides it."""
+    shards, options, epoch, _ = case
+    plan = EpochPlan(shards, options, epoch)
+    expected = [real(batch) for batch in batches(plan, 1)]
+    for world_size in WORLDS:
+        if options.global_batch_size % world_size == 0:
+            found = [
+                real(batch) for batch in batches(EpochPlan(shards, options, epoch), world_size)
+            ]
+            assert found == expected
+
+
+@given(plans(shuffle=False))
+def test_not_shuffled_the_order_is_that_of_the_samples(case) -> None:
+    """One after another."""
+    shards, options, epoch, world_size = case
+    found = batches(EpochPlan(shards, options, epoch), world_size)
+    flat = [n for batch in found for n in real(batch)]
+
+    assert flat == list(range(len(flat)))
+
+
+@given(plans(shuffle=True), st.data())
+def test_any_batch_is_found_without_those_before_it(case, data) -> None:
+    """Seeking: a fresh plan asked for one batch gives what the whole epoch gives."""
+    shards, options, epoch, world_size = case
+    whole = batches(EpochPlan(shards, options, epoch), world_size)
+    if not whole:
+        return
+    k = data.draw(st.integers(0, len(whole) - 1))
+    rank = data.draw(st.integers(0, world_size - 1))
+    part = EpochPlan(shards, options, epoch).rank_batch(k, World(rank, world_size))
+
+    assert (part.numbers.tolist(), part.mask.tolist()) == whole[k][rank]
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 300))
+def test_slots_are_served_evenly_and_in_turn(streams: int, size: int, num_batches: int) -> None:
+    """Closed forms equal counting; streams never differ by more than one."""
+    slots = Slots(streams, size)
+    served = np.zeros(streams, dtype=int)
+    every = np.arange(size)
+    for k in range(min(num_batches, 40)):
+        assert slots.served(np.arange(streams), k).tolist() == served.tolist()
+        chosen = slots.streams_of(k, every)
+        assert (np.diff(chosen) >= 0).all()
+        assert chosen.min() >= 0
+        assert chosen.max() < streams
+        for slot, position in zip(chosen, slots.positions_of(k, every), strict=True):
+            assert position == served[slot]
+            served[slot] += 1
+        assert served.max() - served.min() <= 1
+    later = slots.served(np.arange(streams), num_batches)
+    assert later.sum() == num_batches * size
+    assert later.max() - later.min() <= 1
+
+
+@given(st.sampled_from([1, 2, 4, 8]), st.integers(1, 6), st.integers(1, 6), st.integers(0, 50))
+def test_a_ranks_slots_are_served_by_its_own_streams(
+    world_size: int, per_rank: int, streams_per_rank: int, k: int
+) -> None:
+    """Whenever the ranks divide both."""
+    slots = Slots(world_size * streams_per_rank, world_size * per_rank)
+    for rank in range(world_size):
+        mine = np.arange(rank * per_rank, (rank + 1) * per_rank)
+        assert set(slots.streams_of(k, mine) // streams_per_rank) == {rank}
+
+
+@pytest.mark.parametrize(("world_size", "streams_per_rank"), list(product([2, 4, 8], [1, 2, 4])))
+@pytest.mark.parametrize("per_rank", [3, 8, 64])
+def test_a_rank_opens_its_own_shards(world_size: int, streams_per_rank: int, per_rank: int) -> None:
+    """At most shards / world_size + streams per rank + 1 in an epoch."""
+    num_shards, in_shard = 64, 50
+    options = PlanOptions(
+        world_size * per_rank, shuffle=True, num_streams=world_size * streams_per_rank
+    )
+    plan = EpochPlan(np.full(num_shards, in_shard), options, 0)
+    for rank in range(world_size):
+        world = World(rank, world_size)
+        parts = [plan.rank_batch(k, world).numbers for k in range(plan.num_batches)]
+        opened = np.unique(np.concatenate(parts) // in_shard)
+        assert len(opened) <= num_shards / world_size + streams_per_rank + 1
+
+
+def test_seeds_and_epochs_give_orders_of_their_own() -> None:
+    """Equal numbers, equal orders."""
+    shards = np.full(10, 50)
+    orders = {
+        (seed, epoch): tuple(
+            EpochPlan(shards, PlanOptions(500, shuffle=True, seed=seed), epoch)
+            .rank_batch(0, World())
+            .numbers.tolist()
+        )
+        for seed in range(3)
+        for epoch in range(3)
+    }
+
+    assert len(set(orders.values())) == 9
+
+
+def test_a_window_mixes_neighbouring_shards() -> None:
+    """With none, a stream gives shard after shard; with one, a batch holds many."""
+    shards = np.full(100, 100)
+
+    def shards_in_a_batch(window: int) -> float:
+        options = PlanOptions(50, shuffle=True, window=window, num_streams=1)
+        plan = EpochPlan(shards, options, 0)
+        parts = [plan.rank_batch(k, World()).numbers // 100 for k in range(plan.num_batches)]
+        return float(np.mean([len(np.unique(part)) for part in parts]))
+
+    assert shards_in_a_batch(0) == 1
+    assert shards_in_a_batch(1000) > 8
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"global_batch_size": 0}, "batch_size: expected at least 1"),
+        ({"global_batch_size": 1, "seed": -1}, "seed: expected at least 0"),
+        ({"global_batch_size": 1, "num_streams": 0}, "num_streams: expected at least 1"),
+        ({"global_batch_size": 1, "tail": "keep"}, "tail: expected one of exact, drop, pad, wrap"),
+    ],
+)
+def test_options_that_do_not_fit(options: dict[str, object], message: str) -> None:
+    """Refused, with what was expected."""
+    with pytest.raises(ConfigError, match=message):
+        PlanOptions(**options)
+
+
+def test_ranks_that_cannot_share_a_batch() -> None:
+    """The message says the way out; beyond the end is an IndexError."""
+    plan = EpochPlan(np.array([10]), PlanOptions(4), 0)
+    with pytest.raises(ConfigError, match="4 samples cannot be shared evenly by 3 ranks"):
+        plan.rank_batch(0, World(0, 3))
+    with pytest.raises(IndexError, match="there is no 3"):
+        plan.rank_batch(3, World())
+
+
+def test_the_drawing_of_slots() -> None:
+    """The docstring's table is what comes out."""
+    slots = Slots(6, 4)
+
+    assert [slots.streams_of(k, np.arange(4)).tolist() for k in range(3)] == [
+        [0, 1, 3, 4],
+        [1, 2, 4, 5],
+        [0, 2, 3, 5],
+    ]
