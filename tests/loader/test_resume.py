@@ -42,7 +42,7 @@ def run(loaders: list[StreamingLoader], num_batches: int) -> list[list[str]]:
     while len(found) < num_batches:
         iterators = [iter(loader) for loader in loaders]
         for parts in islice(zip(*iterators, strict=True), num_batches - len(found)):
-            found.append([key for part in parts for key in real_keys(part)])
+            found += [[key for part in parts for key in real_keys(part)]]
         for iterator in iterators:
             iterator.close()  # type: ignore[attr-defined]
     return found
