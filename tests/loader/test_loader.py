@@ -4,7 +4,7 @@ import json
 import shutil
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -24,6 +24,7 @@ from vrs_wds.pipeline.map import Map
 from vrs_wds.pipeline.ragged import Ragged
 from vrs_wds.pipeline.select import Select
 from vrs_wds.pipeline.shuffle import Shuffle
+from vrs_wds.pipeline.targets import Targets
 from vrs_wds.pipeline.tile import Tile
 from vrs_wds.reader.dataset import ShardedDataset, open_dataset
 from vrs_wds.tasks.targets import get_task_targets
@@ -355,3 +356,77 @@ def test_repr_names_dataset_order_and_stages(small_dataset: ShardedDataset) -> N
     ):
         assert part in repr(loader)
     assert "<li>" in loader._repr_html_()
+
+
+class CountingDecode(Decode):
+    """Decodes, and remembers which samples."""
+
+    decoded: ClassVar[list[str]] = []
+
+    def apply(self, sample: dict[str, Any], /) -> Any:
+        """Decode one sample."""
+        CountingDecode.decoded.append(sample["__key__"])
+        return super().apply(sample)
+
+
+@pytest.mark.parametrize("num_threads", [1, 4])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_an_example_for_each_question(
+    small_dataset: ShardedDataset, num_threads: int, shuffle: bool
+) -> None:
+    """Each question of each sample once, each picture decoded once, lengths known beforehand."""
+    columns = map(small_dataset.column, ("key", "vqa_count"))
+    counts = {key: max(0, n) for key, n in zip(*columns, strict=True)}
+    CountingDecode.decoded.clear()
+    loader = StreamingLoader(
+        small_dataset,
+        stages=[CountingDecode(tasks="vqa"), Targets("vqa")],
+        per="question",
+        batch_size=4,
+        shuffle=shuffle,
+        num_threads=num_threads,
+    )
+    batches = list(loader)
+    found = [
+        (key, int(item))
+        for batch in batches
+        for key, item in zip(batch["__key__"], batch["__item__"], strict=True)
+    ]
+
+    assert sorted(found) == sorted((key, i) for key, n in counts.items() for i in range(n))
+    assert len(batches) == len(loader) == -(-sum(counts.values()) // 4)
+    assert all((batch["target"]["questions"].lengths == 1).all() for batch in batches)
+    assert sorted(CountingDecode.decoded) == sorted(key for key, n in counts.items() if n)
+    for batch in batches:
+        for i, key in enumerate(batch["__key__"]):
+            sidecar = small_dataset.metadata(key)["vqa"]
+            expected = sidecar.qa_pairs[int(batch["__item__"][i])].question
+            assert batch["target"]["questions"][i] == [expected]
+
+
+@pytest.mark.parametrize(("per", "task"), [("object", "detection"), ("caption", "captioning")])
+def test_an_example_for_each_object_or_caption(
+    small_dataset: ShardedDataset, per: str, task: str
+) -> None:
+    """The same batches from processes as from threads; resumable."""
+    options = {"task": task, "per": per, "batch_size": 4, "shuffle": True, "size": (8, 8)}
+    expected = [plain(batch) for batch in StreamingLoader(small_dataset, **options)]
+    loader = StreamingLoader(small_dataset, **options)
+    next(iter(loader))
+    resumed = StreamingLoader(small_dataset, **options, num_workers=2)
+    resumed.load_state_dict(loader.state_dict())
+
+    assert [plain(batch) for batch in resumed] == expected[1:]
+
+
+def test_examples_need_their_task(small_dataset: ShardedDataset) -> None:
+    """Whatever is missing, the message says it."""
+    for options, message in (
+        ({"per": "word"}, "per: expected image, caption, expression, object, question"),
+        ({"per": "question", "task": "detection"}, "takes the sidecar of task 'vqa' apart"),
+        ({"per": "question", "stages": []}, "must be Decode"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            StreamingLoader(small_dataset, **options)
+    with pytest.raises(UnknownTaskError, match="'grounding' is not among"):
+        StreamingLoader(small_dataset, per="expression", task="grounding")

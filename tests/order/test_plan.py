@@ -1,7 +1,8 @@
 """The plan of an epoch: every invariant, over ranks, epochs, shard sizes, streams, tails."""
 
 from collections import Counter
-from itertools import product
+from collections.abc import Callable
+from itertools import groupby, product
 
 import numpy as np
 import pytest
@@ -15,13 +16,15 @@ from vrs_wds.order.world import World
 
 WORLDS = [1, 2, 3, 4, 5, 8, 16]
 
+Case = tuple[Callable[[], EpochPlan], PlanOptions, list[tuple[int, int]], int]
+
 sizes = st.lists(st.one_of(st.just(0), st.just(1), st.integers(0, 40)), max_size=9)
 tails = st.sampled_from(["exact", "drop", "pad", "wrap"])
 
 
 @st.composite
-def plans(draw: st.DrawFn, **fixed: object) -> tuple[np.ndarray, PlanOptions, int, int]:
-    """Return shard sizes, options, an epoch and a number of ranks that divides the batch."""
+def plans(draw: st.DrawFn, **fixed: object) -> Case:
+    """Return how to make a plan, its options, its examples, and a number of ranks that fits."""
     world_size = draw(st.sampled_from(WORLDS))
     options = {
         "global_batch_size": world_size * draw(st.integers(1, 5)),
@@ -32,48 +35,71 @@ def plans(draw: st.DrawFn, **fixed: object) -> tuple[np.ndarray, PlanOptions, in
         "tail": draw(tails),
     } | fixed
     shards = np.array(draw(sizes), dtype=np.int64)
-    return shards, PlanOptions(**options), draw(st.integers(0, 3)), world_size
+    total = int(shards.sum())
+    counts = None
+    if draw(st.booleans()):
+        counts = np.array(
+            draw(st.lists(st.integers(0, 6), min_size=total, max_size=total)),
+            dtype=np.int64,
+        )
+
+    def make() -> EpochPlan:
+        return EpochPlan(shards, plan_options, epoch, counts)
+
+    plan_options, epoch = PlanOptions(**options), draw(st.integers(0, 3))
+    every = np.ones(total, dtype=int) if counts is None else counts
+    examples = [(n, item) for n, count in enumerate(every.tolist()) for item in range(count)]
+    return make, plan_options, examples, world_size
 
 
-def batches(plan: EpochPlan, world_size: int) -> list[list[tuple[list[int], list[bool]]]]:
-    """Return numbers and mask, by batch and rank."""
+Part = tuple[list[tuple[int, int]], list[bool]]
+
+
+def batches(plan: EpochPlan, world_size: int) -> list[list[Part]]:
+    """Return examples and mask, by batch and rank."""
     found = []
     for k in range(plan.num_batches):
         parts = [plan.rank_batch(k, World(rank, world_size)) for rank in range(world_size)]
-        found.append([(part.numbers.tolist(), part.mask.tolist()) for part in parts])
+        found.append(
+            [
+                (
+                    list(zip(part.numbers.tolist(), part.items.tolist(), strict=True)),
+                    part.mask.tolist(),
+                )
+                for part in parts
+            ]
+        )
     return found
 
 
-def real(batch: list[tuple[list[int], list[bool]]]) -> list[int]:
-    """Return the samples of a global batch that are not repeated ones."""
-    return [n for numbers, mask in batch for n, m in zip(numbers, mask, strict=True) if m]
+def real(batch: list[Part]) -> list[tuple[int, int]]:
+    """Return the examples of a global batch that are not repeated ones."""
+    return [n for examples, mask in batch for n, m in zip(examples, mask, strict=True) if m]
 
 
 @given(plans())
-def test_every_sample_once_or_by_the_stated_rule(case) -> None:
-    """Exact, pad and wrap give each sample once; drop leaves out less than a global batch."""
-    shards, options, epoch, world_size = case
-    total, size = int(shards.sum()), options.global_batch_size
-    found = Counter(
-        n for batch in batches(EpochPlan(shards, options, epoch), world_size) for n in real(batch)
-    )
+def test_every_example_once_or_by_the_stated_rule(case: Case) -> None:
+    """Exact, pad and wrap give each once; drop leaves out less than a global batch."""
+    make, options, examples, world_size = case
+    found = Counter(example for batch in batches(make(), world_size) for example in real(batch))
 
     assert max(found.values(), default=1) == 1
-    assert set(found) <= set(range(total))
+    assert set(found) <= set(examples)
     if options.tail == "drop":
-        assert sum(found.values()) == total // size * size
+        size = options.global_batch_size
+        assert sum(found.values()) == len(examples) // size * size
     else:
-        assert sum(found.values()) == total
+        assert sum(found.values()) == len(examples)
 
 
 @given(plans())
-def test_all_ranks_give_the_same_number_of_samples(case) -> None:
+def test_all_ranks_give_the_same_number_of_examples(case: Case) -> None:
     """In every batch; only the last one may be smaller, and only with `exact`."""
-    shards, options, epoch, world_size = case
-    plan = EpochPlan(shards, options, epoch)
+    make, options, _, world_size = case
+    plan = make()
     per_rank = options.global_batch_size // world_size
     for k, batch in enumerate(batches(plan, world_size)):
-        lengths = {len(numbers) for numbers, _ in batch}
+        lengths = {len(examples) for examples, _ in batch}
         assert len(lengths) == 1
         last = k == plan.num_batches - 1
         assert lengths == {per_rank} or (last and options.tail == "exact")
@@ -87,41 +113,48 @@ def test_all_ranks_give_the_same_number_of_samples(case) -> None:
 
 
 @given(plans())
-def test_a_global_batch_does_not_depend_on_the_ranks(case) -> None:
-    """The same samples in the same order, for every number of ranks that divides it."""
-    shards, options, epoch, _ = case
-    plan = EpochPlan(shards, options, epoch)
-    expected = [real(batch) for batch in batches(plan, 1)]
+def test_a_global_batch_does_not_depend_on_the_ranks(case: Case) -> None:
+    """The same examples in the same order, for every number of ranks that divides it."""
+    make, options, _, _ = case
+    expected = [real(batch) for batch in batches(make(), 1)]
     for world_size in WORLDS:
         if options.global_batch_size % world_size == 0:
-            found = [
-                real(batch) for batch in batches(EpochPlan(shards, options, epoch), world_size)
-            ]
-            assert found == expected
+            assert [real(batch) for batch in batches(make(), world_size)] == expected
 
 
 @given(plans(shuffle=False))
-def test_not_shuffled_the_order_is_that_of_the_samples(case) -> None:
+def test_not_shuffled_the_order_is_that_of_the_samples(case: Case) -> None:
     """One after another."""
-    shards, options, epoch, world_size = case
-    found = batches(EpochPlan(shards, options, epoch), world_size)
-    flat = [n for batch in found for n in real(batch)]
+    make, _, examples, world_size = case
+    flat = [example for batch in batches(make(), world_size) for example in real(batch)]
 
-    assert flat == list(range(len(flat)))
+    assert flat == examples[: len(flat)]
 
 
 @given(plans(shuffle=True), st.data())
-def test_any_batch_is_found_without_those_before_it(case, data) -> None:
+def test_any_batch_is_found_without_those_before_it(case: Case, data: st.DataObject) -> None:
     """Seeking: a fresh plan asked for one batch gives what the whole epoch gives."""
-    shards, options, epoch, world_size = case
-    whole = batches(EpochPlan(shards, options, epoch), world_size)
+    make, _, _, world_size = case
+    whole = batches(make(), world_size)
     if not whole:
         return
     k = data.draw(st.integers(0, len(whole) - 1))
     rank = data.draw(st.integers(0, world_size - 1))
-    part = EpochPlan(shards, options, epoch).rank_batch(k, World(rank, world_size))
+    part = make().rank_batch(k, World(rank, world_size))
+    found = list(zip(part.numbers.tolist(), part.items.tolist(), strict=True))
 
-    assert (part.numbers.tolist(), part.mask.tolist()) == whole[k][rank]
+    assert (found, part.mask.tolist()) == whole[k][rank]
+
+
+def test_examples_of_a_sample_follow_each_other() -> None:
+    """In their stream; with one stream, in the epoch."""
+    counts = np.array([3, 0, 5, 1, 2] * 8)
+    options = PlanOptions(4, shuffle=True, num_streams=1, window=1000)
+    plan = EpochPlan(np.full(8, 5), options, 0, counts)
+    flat = [example for batch in batches(plan, 1) for example in real(batch)]
+    runs = [(number, len(list(run))) for number, run in groupby(flat, key=lambda e: e[0])]
+
+    assert sorted(runs) == [(n, count) for n, count in enumerate(counts.tolist()) if count]
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 300))

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from vrs_wds.errors import TooManyBadSamples
-from vrs_wds.loader.executor import ChunkReader, chunked, map_in_threads
+from vrs_wds.loader.executor import ChunkReader, Example, chunked, map_in_threads
 from vrs_wds.order.plan import RankBatch
 from vrs_wds.pipeline.faults import BadSample, FaultLog
 
@@ -18,15 +18,20 @@ Results = list[Any]
 """Samples and bad samples of one planned batch, in order."""
 
 
+def examples_of(batch: RankBatch) -> list[Example]:
+    """Return a planned batch as pairs of a place and an item."""
+    return list(zip(batch.numbers.tolist(), batch.items.tolist(), strict=True))
+
+
 def read_in_threads(
     reader: ChunkReader, batches: Iterable[RankBatch], *, num_threads: int, ahead: int
 ) -> Generator[tuple[RankBatch, Results]]:
     """Yield each planned batch with what its samples became; at most `ahead` chunks in advance."""
     queue: list[tuple[RankBatch, int]] = []
 
-    def chunks() -> Iterator[Sequence[int]]:
+    def chunks() -> Iterator[Sequence[Example]]:
         for batch in batches:
-            parts = list(chunked(batch.numbers.tolist(), MAX_CHUNK))
+            parts = list(chunked(examples_of(batch), MAX_CHUNK))
             queue.append((batch, len(parts)))
             yield from parts
 

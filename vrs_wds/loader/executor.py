@@ -1,19 +1,26 @@
-"""Runs the chain of sample stages over chunks of samples, in threads, in order."""
+"""Runs the chain of sample stages over chunks of examples, in threads, in order."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
 from vrs_wds.errors import SampleError
+from vrs_wds.loader.decoded_cache import DecodedCache
 from vrs_wds.pipeline.faults import BadSample, bad_sample, noting
 from vrs_wds.pipeline.stage import SampleDict, SampleStage, place_of
 from vrs_wds.reader.dataset import ShardedDataset
+from vrs_wds.tasks.registry import get_task
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+Example = tuple[int, int]
+"""Place of a sample in the dataset, and which of its examples."""
+Outcome = list[SampleDict] | BadSample
+"""What became of a sample: none, one or several; or why it could not be used."""
 
 
 @dataclass(frozen=True)
@@ -24,24 +31,46 @@ class ChunkReader:
     extensions: tuple[str, ...]
     """Members that are read."""
     stages: tuple[SampleStage, ...]
+    task: str | None = None
+    """Task whose sidecar is taken apart into examples; None: a sample is one example."""
+    cache: DecodedCache = field(default_factory=lambda: DecodedCache(0))
+    """Decoded samples whose other examples are still to come."""
 
-    def __call__(self, places: Sequence[int]) -> list[SampleDict | BadSample]:
-        """Return what becomes of the samples, in order; a bad one gives a `BadSample`.
+    def __call__(self, chunk: Sequence[Example]) -> list[SampleDict | BadSample]:
+        """Return what becomes of the examples, in order; a bad sample gives a `BadSample`.
 
         An exception that is not a `SampleError` is a bug: it is raised, with a note that names the
         sample.
         """
+        outcomes = self._outcomes(list(dict.fromkeys(place for place, _ in chunk)))
         results: list[SampleDict | BadSample] = []
-        for raw in self._read(places):
-            if isinstance(raw, BadSample):
-                results.append(raw)
-                continue
-            try:
-                with noting(place_of(raw)):
-                    results += run_stages(self.stages, raw)
-            except SampleError as error:
-                results.append(bad_sample(error, raw["__key__"], raw["__url__"]))
+        for place, item in chunk:
+            outcome = outcomes[place]
+            if not isinstance(outcome, BadSample) and self.task is not None:
+                outcome = self._apply(self.stages[1:], pick(outcome[0], self.task, item))
+            results += [outcome] if isinstance(outcome, BadSample) else outcome
         return results
+
+    def _outcomes(self, places: list[int]) -> dict[int, Outcome]:
+        """Run the stages that see the whole sample: all, or the first where it is taken apart."""
+        stages = self.stages if self.task is None else self.stages[:1]
+
+        def decode(missing: list[int]) -> list[Outcome]:
+            return [
+                raw if isinstance(raw, BadSample) else self._apply(stages, raw)
+                for raw in self._read(missing)
+            ]
+
+        if self.task is None:
+            return dict(zip(places, decode(places), strict=True))
+        return self.cache.get_many(places, decode)
+
+    def _apply(self, stages: Sequence[SampleStage], sample: SampleDict) -> Outcome:
+        try:
+            with noting(place_of(sample)):
+                return run_stages(stages, sample)
+        except SampleError as error:
+            return bad_sample(error, sample["__key__"], sample["__url__"])
 
     def _read(self, places: Sequence[int]) -> Iterator[SampleDict | BadSample]:
         """Read all at once; if that fails, one by one, to tell the bad from the good."""
@@ -60,6 +89,11 @@ class ChunkReader:
             return bad_sample(error, key, self.dataset.url)
 
 
+def pick(sample: SampleDict, task: str, number: int) -> SampleDict:
+    """Return a decoded sample with one thing in a task's sidecar; `__item__` tells which."""
+    return {**sample, task: get_task(task).pick(sample[task], number), "__item__": number}
+
+
 def run_stages(stages: Sequence[SampleStage], sample: SampleDict) -> list[SampleDict]:
     """Return what a chain of sample stages makes of one sample."""
     samples = [sample]
@@ -68,9 +102,9 @@ def run_stages(stages: Sequence[SampleStage], sample: SampleDict) -> list[Sample
     return samples
 
 
-def chunked(places: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    """Cut places into runs of `size`."""
-    return (places[start : start + size] for start in range(0, len(places), size))
+def chunked(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Cut a sequence into runs of `size`."""
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def map_in_threads(

@@ -10,6 +10,7 @@ import torch
 
 from vrs_wds.errors import ConfigError
 from vrs_wds.loader.batches import MAX_CHUNK, Results, read_in_threads, sift_batch
+from vrs_wds.loader.decoded_cache import DecodedCache
 from vrs_wds.loader.detect import detect_world
 from vrs_wds.loader.executor import ChunkReader
 from vrs_wds.loader.order import DatasetOrder, needed_extensions
@@ -56,6 +57,7 @@ class StreamingLoader:
         batch_size: int = 1,
         size: tuple[int, int] | None = None,
         stages: Sequence[SampleStage | StreamStage] | None = None,
+        per: str = "image",
         shuffle: bool = False,
         window: int = DEFAULT_WINDOW,
         num_streams: int = DEFAULT_STREAMS,
@@ -84,6 +86,9 @@ class StreamingLoader:
                 a list instead of a tensor.
             stages: Stages instead of `Decode` and `Targets`: sample stages first, then stream
                 stages. Batches are made after them.
+            per: What an example is: `image`, or `question`, `expression`, `object`, `caption`: an
+                image with five questions gives five examples, one after another, and is decoded
+                once. `__item__` tells which it is.
             shuffle: Give the samples in a random order.
             window: How far, in samples, a sample moves beyond the shuffling of shards.
             num_streams: Places of the dataset that a global batch draws from, when shuffled; a
@@ -126,6 +131,7 @@ class StreamingLoader:
                 num_streams=num_streams,
                 tail=_tail_rule(tail, drop_last=drop_last),
             ),
+            per=per,
         )
         self.num_workers = num_workers
         self.epoch = 0
@@ -141,8 +147,21 @@ class StreamingLoader:
             _default_stages(task, size) if stages is None else _checked(stages, task, size)
         )
         tasks = resolve_tasks(_tasks_of(self._sample_stages), self.dataset.tasks)
+        expanded = self.order.task
+        if expanded is not None and not (
+            self._sample_stages and isinstance(self._sample_stages[0], Decode) and expanded in tasks
+        ):
+            raise ConfigError(
+                f"per: {per!r} takes the sidecar of task {expanded!r} apart, so the first stage "
+                f"must be Decode with that task; or give task={expanded!r} instead of stages."
+            )
         self._reader = ChunkReader(
-            self.dataset, needed_extensions(self.dataset, tasks), self._sample_stages
+            self.dataset,
+            needed_extensions(self.dataset, tasks),
+            self._sample_stages,
+            expanded,
+            # A sample is open in each stream that serves this rank, and in what is read ahead.
+            DecodedCache(2 * num_streams + MAX_CHUNK),
         )
         self._pool: WorkerPool | None = None
 
@@ -255,7 +274,7 @@ class StreamingLoader:
         if self._pool is None or not self._persistent:
             self._pool = WorkerPool(
                 self._reader,
-                max_places=self.order.num_batches * self.batch.batch_size,
+                max_examples=self.order.num_batches * self.batch.batch_size,
                 batch_size=self.batch.batch_size,
                 num_workers=self.num_workers,
                 prefetch_factor=self._prefetch_factor,
@@ -281,7 +300,7 @@ class StreamingLoader:
             epoch=epoch,
             batch=batch,
             fingerprint=self.order.fingerprint,
-            num_samples=len(self.dataset),
+            num_samples=self.order.num_examples,
             order=self.order.describe(),
         )
 

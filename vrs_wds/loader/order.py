@@ -9,18 +9,26 @@ from numpy.typing import NDArray
 from vrs_wds.order.plan import EpochPlan, PlanOptions, RankBatch
 from vrs_wds.order.world import World
 from vrs_wds.reader.dataset import ShardedDataset
-from vrs_wds.tasks.registry import task_names
+from vrs_wds.shard.index_table import count_column
+from vrs_wds.tasks.registry import resolve_tasks, task_names, task_of_unit
 from vrs_wds.tasks.sidecars import extension_of
 
 
 class DatasetOrder:
     """The epochs of a dataset, or of a selection of it, as places in it."""
 
-    def __init__(self, dataset: ShardedDataset, options: PlanOptions) -> None:
+    def __init__(
+        self, dataset: ShardedDataset, options: PlanOptions, *, per: str = "image"
+    ) -> None:
         self.options = options
+        self.task = None if per == "image" else task_of_unit(per).name
+        """Task whose sidecars are taken apart into examples; None: each sample is one."""
+        self._per = per
         self._dataset = dataset
         self._places: NDArray[np.int64] | None = None
         """Place of each sample when they are put in the shards' order; None if they are."""
+        self._counts = self._example_counts()
+        """Examples of each sample, in the shards' order; None: one each."""
         if not options.shuffle:
             # The order is the selection's own: it does not matter which shards it is from.
             self._sizes = np.array([len(dataset)], dtype=np.int64)
@@ -33,15 +41,23 @@ class DatasetOrder:
         self._sizes = np.bincount(shards, minlength=len(starts) - 1)
         if (np.diff(shards) < 0).any():
             self._places = np.argsort(shards, kind="stable")
+            if self._counts is not None:
+                self._counts = self._counts[self._places]
 
     def plan(self, epoch: int) -> EpochPlan:
         """Return the plan of an epoch, over the samples in the shards' order."""
-        return EpochPlan(self._sizes, self.options, epoch)
+        return EpochPlan(self._sizes, self.options, epoch, self._counts)
+
+    @property
+    def num_examples(self) -> int:
+        """Examples of an epoch."""
+        return len(self._dataset) if self._counts is None else int(self._counts.sum())
 
     @property
     def num_batches(self) -> int:
         """Global batches of an epoch."""
-        return self.plan(0).num_batches
+        total, size = self.num_examples, self.options.global_batch_size
+        return total // size if self.options.tail == "drop" else -(-total // size)
 
     def batches(
         self, epoch: int, world: World, *, start: int = 0, step: int = 1
@@ -51,7 +67,7 @@ class DatasetOrder:
         for number in range(start, plan.num_batches, step):
             batch = plan.rank_batch(number, world)
             if self._places is not None:
-                batch = RankBatch(self._places[batch.numbers], batch.mask)
+                batch = RankBatch(self._places[batch.numbers], batch.mask, batch.items)
             yield batch
 
     @property
@@ -71,6 +87,8 @@ class DatasetOrder:
             "shuffle": options.shuffle,
             "tail": options.tail,
         }
+        if self.task is not None:
+            described["per"] = self._per
         if options.shuffle:  # else they change nothing
             described |= {
                 "seed": options.seed,
@@ -78,6 +96,13 @@ class DatasetOrder:
                 "num_streams": options.num_streams,
             }
         return described
+
+    def _example_counts(self) -> NDArray[np.int64] | None:
+        if self.task is None:
+            return None
+        resolve_tasks(self.task, self._dataset.tasks)
+        counts = self._dataset.numbers_in(count_column(self.task))
+        return np.maximum(counts, 0).astype(np.int64)
 
     def __str__(self) -> str:
         if not self.options.shuffle:

@@ -18,18 +18,19 @@ from vrs_wds.order.plan import RankBatch
 class _WorkerBatches(IterableDataset[Results]):
     """Worker `i` of `n` makes batches `i`, `i + n`, ...; the DataLoader takes them in turn."""
 
-    def __init__(self, reader: ChunkReader, places: torch.Tensor, batch_size: int) -> None:
+    def __init__(self, reader: ChunkReader, examples: torch.Tensor, batch_size: int) -> None:
         self._reader = reader
-        # Shared, and filled anew for each epoch: workers that live on see the new order. The first
-        # number says how many places follow.
-        self._places = places
+        # Shared, and filled anew for each epoch: workers that live on see the new order. Rows of
+        # place and item; the first row says how many follow.
+        self._examples = examples
         self._batch_size = batch_size
 
     def __iter__(self) -> Iterator[Results]:
         info = get_worker_info()
         assert info is not None  # noqa: S101 - only ever iterated by workers
-        length = int(self._places[0])
-        batches = list(chunked(self._places[1 : length + 1].tolist(), self._batch_size))
+        length = int(self._examples[0, 0])
+        examples = [(place, item) for place, item in self._examples[1 : length + 1].tolist()]
+        batches = list(chunked(examples, self._batch_size))
         for batch in batches[info.id :: info.num_workers]:
             yield [_to_shared(sample) for sample in self._reader(batch)]
 
@@ -41,16 +42,16 @@ class WorkerPool:
         self,
         reader: ChunkReader,
         *,
-        max_places: int,
+        max_examples: int,
         batch_size: int,
         num_workers: int,
         prefetch_factor: int,
         persistent_workers: bool,
     ) -> None:
-        self._places = torch.zeros(max_places + 1, dtype=torch.int64)
-        self._places.share_memory_()  # type: ignore[no-untyped-call]
+        self._examples = torch.zeros((max_examples + 1, 2), dtype=torch.int64)
+        self._examples.share_memory_()  # type: ignore[no-untyped-call]
         self._loader = DataLoader(
-            _WorkerBatches(reader, self._places, batch_size),
+            _WorkerBatches(reader, self._examples, batch_size),
             batch_size=None,
             collate_fn=_as_it_is,  # torch's own would turn every array into a tensor
             num_workers=num_workers,
@@ -68,9 +69,9 @@ class WorkerPool:
         batches = list(planned)
         if not batches:
             return
-        places = np.concatenate([batch.numbers for batch in batches])
-        self._places[0] = len(places)
-        self._places[1 : len(places) + 1] = torch.from_numpy(places)
+        examples = np.concatenate([np.stack([b.numbers, b.items], axis=1) for b in batches])
+        self._examples[0, 0] = len(examples)
+        self._examples[1 : len(examples) + 1] = torch.from_numpy(examples)
         for batch, results in zip(batches, self._start(), strict=True):
             yield batch, [_from_shared(sample) for sample in results]
 

@@ -13,7 +13,6 @@ streams and the size of a global batch; and on nothing else. Memory: one number 
 number for each sample of the streams that are read.
 """
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -81,32 +80,51 @@ class RankBatch:
     """Numbers of its samples, in order."""
     mask: NDArray[np.bool_]
     """False where a sample is repeated to fill the batch up."""
+    items: Numbers
+    """Which of a sample's examples; 0 where each sample is one."""
 
 
 class EpochPlan:
     """The batches of one epoch. Any batch of any rank is found in constant time."""
 
-    def __init__(self, sizes: NDArray[np.integer], options: PlanOptions, epoch: int) -> None:
-        """Plan an epoch over shards of these sizes, in samples."""
+    def __init__(
+        self,
+        sizes: NDArray[np.integer],
+        options: PlanOptions,
+        epoch: int,
+        counts: NDArray[np.integer] | None = None,
+    ) -> None:
+        """Plan an epoch.
+
+        Args:
+            sizes: Samples of each shard.
+            options: What the order depends on.
+            epoch: Counted from 0.
+            counts: How many examples each sample gives, by its number; None: one each. The
+                examples of a sample follow each other in its stream.
+        """
         self._sequence = ShardSequence.make(
             sizes, shuffle=options.shuffle, seed=options.seed, epoch=epoch
         )
         self._options = options
         self._epoch = epoch
-        self.num_samples = len(self._sequence)
+        num_samples = len(self._sequence)
         # Not shuffled, batches follow the order of the samples: there is one stream. A stream
         # without samples would serve nothing.
         streams = options.num_streams if options.shuffle else 1
-        self.num_streams = max(1, min(streams, self.num_samples))
+        self.num_streams = max(1, min(streams, num_samples))
         self._slots = Slots(self.num_streams, options.global_batch_size)
-        self._starts = np.arange(self.num_streams + 1) * self.num_samples // self.num_streams
-        self._tail = Tail.make(self._slots, np.diff(self._starts))
-        self._orders: OrderedDict[int, NDArray[np.integer]] = OrderedDict()
+        self._counts = None if counts is None else counts[self._all_numbers()]
+        self._starts, lengths = self._cut()
+        self.num_examples = int(lengths.sum())
+        self._tail = Tail.make(self._slots, lengths)
+        self._orders: dict[int, NDArray[np.integer]] = {}
+        self._ends: dict[int, Numbers] = {}
 
     @property
     def num_batches(self) -> int:
         """Number of batches of the epoch; the same on every rank."""
-        total, size = self.num_samples, self._options.global_batch_size
+        total, size = self.num_examples, self._options.global_batch_size
         return total // size if self._options.tail == "drop" else -(-total // size)
 
     def rank_batch(self, batch: int, world: World) -> RankBatch:
@@ -126,10 +144,9 @@ class EpochPlan:
             )
         slots = np.arange(world.rank * size, (world.rank + 1) * size)
         if batch < self._tail.first_batch:
-            numbers = self._numbers(
-                self._slots.streams_of(batch, slots), self._slots.positions_of(batch, slots)
-            )
-            return RankBatch(numbers, np.ones(size, dtype=bool))
+            streams = self._slots.streams_of(batch, slots)
+            positions = self._slots.positions_of(batch, slots)
+            return self._examples(streams, positions, np.ones(size, dtype=bool))
         return self._tail_batch(batch, slots, world)
 
     def _tail_batch(self, batch: int, slots: Numbers, world: World) -> RankBatch:
@@ -141,18 +158,53 @@ class EpochPlan:
             counts = self._tail.has_item(batch, every).reshape(world.world_size, -1).sum(axis=1)
             order = np.argsort(~mask, kind="stable")[: counts.max()]
             items, mask, slots = items[order], mask[order], slots[order]
-        numbers = self._numbers(*self._tail.streams_and_positions(items))
+        found = self._examples(*self._tail.streams_and_positions(items), mask)
         if self._options.tail == "wrap" and not mask.all() and batch > 0:
-            start = self.rank_batch(0, world).numbers
-            numbers = np.where(mask, numbers, start)
-        return RankBatch(numbers, mask)
+            start = self.rank_batch(0, world)
+            return RankBatch(
+                np.where(mask, found.numbers, start.numbers),
+                mask,
+                np.where(mask, found.items, start.items),
+            )
+        return found
 
-    def _numbers(self, streams: Numbers, positions: Numbers) -> Numbers:
-        places = np.empty(len(streams), dtype=np.int64)
+    def _all_numbers(self) -> Numbers:
+        return self._sequence.numbers_at(np.arange(len(self._sequence)))
+
+    def _cut(self) -> tuple[Numbers, Numbers]:
+        """Cut the row of samples into streams: where they start, and how many examples each has.
+
+        Streams have equal numbers of examples, as far as samples are not cut through.
+        """
+        num_samples, cuts = len(self._sequence), np.arange(self.num_streams + 1)
+        if self._counts is None:
+            starts = cuts * num_samples // self.num_streams
+            return starts, np.diff(starts)
+        ends = np.concatenate([[0], np.cumsum(self._counts)])
+        starts = np.searchsorted(ends, cuts * int(ends[-1]) / self.num_streams)
+        starts[0], starts[-1] = 0, num_samples
+        return starts, np.diff(ends[starts])
+
+    def _examples(self, streams: Numbers, positions: Numbers, mask: NDArray[np.bool_]) -> RankBatch:
+        places, items = np.empty_like(streams), np.zeros_like(streams)
         for stream in np.unique(streams).tolist():
             chosen = streams == stream
-            places[chosen] = self._starts[stream] + self._order_of(stream, positions[chosen])
-        return self._sequence.numbers_at(places)
+            wanted = positions[chosen]
+            if self._counts is not None:
+                wanted, items[chosen] = self._samples_of(stream, wanted)
+            places[chosen] = self._starts[stream] + self._order_of(stream, wanted)
+        return RankBatch(self._sequence.numbers_at(places), mask, items)
+
+    def _samples_of(self, stream: int, positions: Numbers) -> tuple[Numbers, Numbers]:
+        """Return, for positions among a stream's examples, the sample and which of its own."""
+        assert self._counts is not None  # noqa: S101 - asked for only then
+        ends = self._ends.get(stream)
+        if ends is None:
+            length = int(self._starts[stream + 1] - self._starts[stream])
+            order = self._starts[stream] + self._order_of(stream, np.arange(length))
+            ends = self._ends[stream] = np.cumsum(self._counts[order])
+        samples = np.searchsorted(ends, positions, side="right")
+        return samples, positions - np.where(samples > 0, ends[samples - 1], 0)
 
     def _order_of(self, stream: int, positions: Numbers) -> NDArray[np.integer]:
         """Return which samples of a stream come at some positions, after its window shuffle."""

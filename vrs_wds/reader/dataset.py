@@ -230,6 +230,15 @@ class ShardedDataset:
         column = self._index.column(name)
         return (column if self._numbers is None else column.take(self._numbers)).to_pylist()  # type: ignore[no-any-return]
 
+    def numbers_in(self, name: str) -> NDArray[Any]:
+        """Return a numeric column of the index for these samples, as an array.
+
+        Raises:
+            KeyError: if there is no such column.
+        """
+        column: NDArray[Any] = self._index.column(name).to_numpy()
+        return column if self._numbers is None else column[self._numbers]
+
     def key_at(self, place: int) -> str:
         """Return the key of the sample at a place. Reads the index only."""
         return self._index.key_at(self._number_at(place))

@@ -20,6 +20,7 @@ class CaptioningTask(Task[Captioning]):
 
     name: ClassVar[str] = "captioning"
     schema = Captioning
+    unit: ClassVar[str] = "caption"
     fact_kinds: ClassVar[Mapping[str, FactKind]] = {"caption_length": "int"}
 
     def empty(self) -> Captioning:
@@ -43,3 +44,7 @@ class CaptioningTask(Task[Captioning]):
     ) -> str:
         """Return the first caption."""
         return self.target(sidecar, size_wh, options)
+
+    def pick(self, sidecar: Captioning, number: int) -> Captioning:
+        """Return a sidecar with one caption."""
+        return Captioning(captions=(sidecar.captions[number],))

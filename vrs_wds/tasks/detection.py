@@ -46,6 +46,7 @@ class DetectionTask(Task[Detection]):
 
     name: ClassVar[str] = "detection"
     schema = Detection
+    unit: ClassVar[str] = "object"
     fact_kinds: ClassVar[Mapping[str, FactKind]] = {"num_objects": "int", "classes": "strings"}
 
     def empty(self) -> Detection:
@@ -94,3 +95,7 @@ class DetectionTask(Task[Detection]):
         items = large_enough(sidecar.objects, options.min_box_size)
         boxes: list[list[float]] = formatted_boxes(items, size_wh, options).tolist()
         return boxes
+
+    def pick(self, sidecar: Detection, number: int) -> Detection:
+        """Return a sidecar with one object."""
+        return Detection(objects=(sidecar.objects[number],))

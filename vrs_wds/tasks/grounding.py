@@ -45,6 +45,7 @@ class GroundingTask(Task[Grounding]):
 
     name: ClassVar[str] = "grounding"
     schema = Grounding
+    unit: ClassVar[str] = "expression"
     fact_kinds: ClassVar[Mapping[str, FactKind]] = {"num_expressions": "int"}
 
     def empty(self) -> Grounding:
@@ -88,3 +89,7 @@ class GroundingTask(Task[Grounding]):
         items = large_enough(sidecar.expressions, options.min_box_size)
         boxes: list[list[float]] = formatted_boxes(items, size_wh, options).tolist()
         return boxes
+
+    def pick(self, sidecar: Grounding, number: int) -> Grounding:
+        """Return a sidecar with one expression."""
+        return Grounding(expressions=(sidecar.expressions[number],))

@@ -58,6 +58,18 @@ def task_names() -> list[str]:
     return sorted(_TASKS)
 
 
+def task_of_unit(unit: str) -> Task[Any]:
+    """Return the task whose sidecars hold several of a unit, such as `question`.
+
+    Raises:
+        ConfigError: if there is none; the message lists those that there are.
+    """
+    units = {task.unit: task for task in registered_tasks() if task.unit}
+    if unit not in units:
+        raise ConfigError(f"per: expected image, {', '.join(sorted(units))}, got {unit!r}.")
+    return units[unit]
+
+
 def registered_tasks() -> tuple[Task[Any], ...]:
     """Return all registered tasks, to register them in another process."""
     return tuple(_TASKS[name] for name in task_names())

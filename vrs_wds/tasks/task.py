@@ -66,6 +66,8 @@ class Task(ABC, Generic[SidecarT]):
     """Version of the schema, kept in the manifest."""
     fact_kinds: ClassVar[Mapping[str, FactKind]] = {}
     """Columns that the task adds to the index, with their types."""
+    unit: ClassVar[str] = ""
+    """What the sidecar holds several of, such as `question`; empty if it cannot be taken apart."""
 
     @abstractmethod
     def empty(self) -> SidecarT:
@@ -113,6 +115,15 @@ class Task(ABC, Generic[SidecarT]):
             min_visible: Least share (0 to 1) of a box's area inside the new picture to keep it.
         """
         return sidecar
+
+    def pick(self, sidecar: SidecarT, number: int) -> SidecarT:
+        """Return a sidecar with just one of its things: a training example of its own.
+
+        Args:
+            sidecar: With more than `number` things, as `count` counts them.
+            number: Which one, from 0.
+        """
+        raise ConfigError(f"task {self.name!r} cannot be taken apart: it has no unit.")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

@@ -30,6 +30,7 @@ class VQATask(Task[VQA]):
 
     name: ClassVar[str] = "vqa"
     schema = VQA
+    unit: ClassVar[str] = "question"
     fact_kinds: ClassVar[Mapping[str, FactKind]] = {
         "num_questions": "int",
         "question_types": "strings",
@@ -63,3 +64,7 @@ class VQATask(Task[VQA]):
     ) -> list[tuple[str, str]]:
         """Return a list of (question, answer)."""
         return [(pair.question, pair.answer) for pair in sidecar.qa_pairs]
+
+    def pick(self, sidecar: VQA, number: int) -> VQA:
+        """Return a sidecar with one question."""
+        return VQA(qa_pairs=(sidecar.qa_pairs[number],))
