@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from vrs_wds.loader.detect import detect_world as detect_world
     from vrs_wds.loader.loader import StreamingLoader as StreamingLoader
     from vrs_wds.loader.map_dataset import MapDataset as MapDataset
+    from vrs_wds.loader.mix import MixedLoader as MixedLoader
+    from vrs_wds.loader.mix import Part as Part
+    from vrs_wds.loader.mix import mix as mix
     from vrs_wds.loader.stream import Stream as Stream
     from vrs_wds.loader.stream import stream as stream
     from vrs_wds.order.world import World as World
@@ -87,6 +90,8 @@ _MODULES = {
     "ManifestError": "errors",
     "Map": "pipeline.map",
     "MapDataset": "loader.map_dataset",
+    "MixedLoader": "loader.mix",
+    "Part": "loader.mix",
     "Ragged": "pipeline.ragged",
     "Sample": "sample",
     "SampleError": "errors",
@@ -124,6 +129,7 @@ _MODULES = {
     "index_shards": "writer.index_shards",
     "key_to_name": "sample",
     "load_config": "config",
+    "mix": "loader.mix",
     "name_to_key": "sample",
     "open_dataset": "reader.dataset",
     "register_task": "tasks.registry",

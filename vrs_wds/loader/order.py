@@ -101,8 +101,9 @@ class DatasetOrder:
         if self.task is None:
             return None
         resolve_tasks(self.task, self._dataset.tasks)
-        counts = self._dataset.numbers_in(count_column(self.task))
-        return np.maximum(counts, 0).astype(np.int64)
+        found = self._dataset.numbers_in(count_column(self.task))
+        counts: NDArray[np.int64] = np.maximum(found, 0).astype(np.int64)
+        return counts
 
     def __str__(self) -> str:
         if not self.options.shuffle:

@@ -1,0 +1,181 @@
+"""`mix`: batches from several datasets, or for several tasks, in proportion to weights."""
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vrs_wds.errors import ConfigError
+from vrs_wds.loader.loader import StreamingLoader
+from vrs_wds.order.mixing import Until, count_turns, next_part, normalized
+from vrs_wds.pipeline.faults import BadSample
+from vrs_wds.reader.dataset import ShardedDataset
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a mixture: a dataset, its weight, and options of its own."""
+
+    dataset: str | Path | ShardedDataset
+    weight: float = 1.0
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of `StreamingLoader` for this part, such as `task`, `split`, `stages` or `per`."""
+
+
+def mix(
+    parts: Mapping[str | Path, float] | Sequence[Part],
+    *,
+    until: Until = "first",
+    seed: int = 0,
+    **options: Any,  # noqa: ANN401 - those of StreamingLoader
+) -> "MixedLoader":
+    """Return a loader whose batches come from several parts in turn, in proportion to weights.
+
+    Each batch is of one part, whose number is `batch["part"]`: parts may be of different tasks. The
+    turns follow a fixed schedule without chance; they are the same on every rank. A dataset that is
+    given twice has another order each time.
+
+    Args:
+        parts: Weights by address; or `Part`s, for tasks or options that differ.
+        until: When an epoch ends: at the `first` part that is through, or when `all` are.
+        seed: With the epoch and the part decides the orders.
+        options: Options of `StreamingLoader` for all parts: `batch_size`, `task`, `shuffle`, ...
+
+    Raises:
+        ConfigError: if options do not fit.
+        DatasetNotFound: if there is no such dataset.
+
+    >>> mix({}, batch_size=4)
+    Traceback (most recent call last):
+    ...
+    vrs_wds.errors.ConfigError: weights: expected numbers above 0, got [].
+    """
+    if isinstance(parts, Mapping):
+        parts = [Part(address, weight) for address, weight in parts.items()]
+    weights = normalized([part.weight for part in parts])
+    loaders = [
+        StreamingLoader(part.dataset, **({"seed": _seed_of(seed, i), **options, **part.options}))
+        for i, part in enumerate(parts)
+    ]
+    return MixedLoader(loaders, weights, until)
+
+
+class MixedLoader:
+    """Batches of several loaders in turn; made by `mix`.
+
+    `len`, `set_epoch`, `state_dict` and `load_state_dict` mean what they mean for a
+    `StreamingLoader`. A part that has given its epoch begins its next one.
+    """
+
+    def __init__(
+        self, loaders: Sequence[StreamingLoader], weights: Sequence[float], until: Until
+    ) -> None:
+        self.loaders = list(loaders)
+        self.weights = list(weights)
+        self.until = until
+        self.epoch = 0
+        """Number of the epoch that the next iteration gives."""
+        count_turns(self.weights, [1] * len(self.loaders), until)  # checks `until`
+        self._counts = [0] * len(self.loaders)  # turns given in the epoch `_given_epoch`
+        self._given_epoch = 0
+        self._resume: list[int] | None = None
+
+    @cached_property
+    def _turns(self) -> list[int]:
+        """Turns of each part in an epoch."""
+        return count_turns(self.weights, [len(loader) for loader in self.loaders], self.until)
+
+    @property
+    def skipped(self) -> list[BadSample]:
+        """Bad samples skipped so far, by all parts."""
+        return [bad for loader in self.loaders for bad in loader.skipped]
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch; the same on every rank."""
+        return sum(self._turns)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration gives; see `StreamingLoader.set_epoch`."""
+        if epoch != self.epoch:
+            self.epoch, self._resume = epoch, None
+            self._given_epoch, self._counts = epoch, [0] * len(self.loaders)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the loader stands: small, plain values, the same on every rank."""
+        epoch, counts = self._given_epoch, self._counts
+        if sum(counts) == len(self):
+            epoch, counts = epoch + 1, [0] * len(self.loaders)
+        states = [loader.state_dict() for loader in self.loaders]
+        return {
+            "version": _VERSION,
+            "epoch": epoch,
+            "counts": list(counts),
+            "until": self.until,
+            "weights": self.weights,
+            # Where each part stands follows from the counts; this is to know it again.
+            "parts": [state | {"epoch": 0, "batch": 0} for state in states],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let the next iteration go on after the last batch that was given at the time of saving.
+
+        Raises:
+            ConfigError: if the parts, their weights, data or options have changed.
+        """
+        if not isinstance(state, Mapping) or state.get("version") != _VERSION:
+            raise ConfigError("state: expected what state_dict() of a MixedLoader gave.")
+        for name, here in (("weights", self.weights), ("until", self.until)):
+            if state[name] != here:
+                raise ConfigError(f"state: {name} was {state[name]!r}, is {here!r}.")
+        for loader, saved in zip(self.loaders, state["parts"], strict=True):
+            loader.load_state_dict(saved)
+        self.epoch, self._resume = state["epoch"], list(state["counts"])
+        self._given_epoch, self._counts = self.epoch, list(state["counts"])
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield the batches of the next epoch; after `load_state_dict`, the rest of its epoch."""
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        counts, self._resume = self._resume or [0] * len(self.loaders), None
+        self._given_epoch, self._counts = epoch, list(counts)
+        return self._batches(epoch, list(counts))
+
+    def _batches(self, epoch: int, counts: list[int]) -> Iterator[dict[str, Any]]:
+        streams = [
+            self._part_batches(number, epoch * turns + count)
+            for number, (turns, count) in enumerate(zip(self._turns, counts, strict=True))
+        ]
+        try:
+            for _ in range(len(self) - sum(counts)):
+                part = next_part(self.weights, counts)
+                batch = next(streams[part])
+                counts[part] += 1
+                self._counts = list(counts)
+                yield {**batch, "part": part}
+        finally:
+            for stream in streams:
+                stream.close()
+
+    def _part_batches(self, part: int, start: int) -> Generator[dict[str, Any]]:
+        """Yield the batches of a part without end, its epochs one after another."""
+        loader = self.loaders[part]
+        epoch, batch = divmod(start, len(loader))
+        while True:
+            loader.load_state_dict(loader.state_dict() | {"epoch": epoch, "batch": batch})
+            yield from loader
+            epoch, batch = epoch + 1, 0
+
+    def __repr__(self) -> str:
+        lines = [f"MixedLoader(epoch {self.epoch}, until {self.until!r})"]
+        for weight, loader in zip(self.weights, self.loaders, strict=True):
+            lines += [f"  {weight:.3g}", *(f"    {line}" for line in repr(loader).splitlines())]
+        return "\n".join(lines)
+
+
+def _seed_of(seed: int, part: int) -> int:
+    """Return a seed for one part: far from those of other parts and other seeds."""
+    return int(np.random.SeedSequence([seed, part]).generate_state(1, np.uint32)[0])
