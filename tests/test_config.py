@@ -99,18 +99,18 @@ def test_what_is_left_out_has_its_default(load):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("shard: {}", "shard: unknown key; every key is in the project's shard_config.yaml."),
+        ("shard: {}", "shard: unknown key; expected one of tasks, shards, image, sidecars."),
         (
             "shards: {maxsamples: 1}",
-            "shards.maxsamples: unknown key; every key is in the project's shard_config.yaml.",
+            "shards.maxsamples: unknown key; expected one of name, max_samples, max_bytes.",
         ),
         (
             "image: {size: 1}",
-            "image.size: unknown key; every key is in the project's shard_config.yaml.",
+            "image.size: unknown key; expected one of encode, quality, max_bytes, max_pixels.",
         ),
         (
             "sidecars: {captions: 1}",
-            "sidecars.captions: unknown key; every key is in the project's shard_config.yaml.",
+            "sidecars.captions: unknown key; expected one of missing.",
         ),
     ],
 )

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from vrs_wds.errors import TooManyBadSamples as TooManyBadSamples
     from vrs_wds.errors import UnknownTaskError as UnknownTaskError
     from vrs_wds.errors import VrsWdsError as VrsWdsError
+    from vrs_wds.geometry.formats import corners_to_percent_text as corners_to_percent_text
     from vrs_wds.inspect.batch import view_batch as view_batch
     from vrs_wds.inspect.gallery import view_samples as view_samples
     from vrs_wds.inspect.view import SampleView as SampleView
@@ -70,7 +71,10 @@ if TYPE_CHECKING:
     from vrs_wds.tasks.task import TargetOptions as TargetOptions
     from vrs_wds.tasks.task import Task as Task
     from vrs_wds.writer.index_shards import index_shards as index_shards
+    from vrs_wds.writer.options import ImageOptions as ImageOptions
     from vrs_wds.writer.options import ShardConfig as ShardConfig
+    from vrs_wds.writer.options import ShardOptions as ShardOptions
+    from vrs_wds.writer.options import SidecarOptions as SidecarOptions
     from vrs_wds.writer.write import WriteReport as WriteReport
     from vrs_wds.writer.write import write_shards as write_shards
 
@@ -86,6 +90,7 @@ _MODULES = {
     "Decode": "pipeline.decode",
     "DecodeError": "errors",
     "DuplicateKeyError": "errors",
+    "ImageOptions": "writer.options",
     "KeyFormatError": "errors",
     "ManifestError": "errors",
     "Map": "pipeline.map",
@@ -103,10 +108,12 @@ _MODULES = {
     "ShardError": "errors",
     "ShardFormatError": "errors",
     "ShardNotFound": "errors",
+    "ShardOptions": "writer.options",
     "ShardTruncated": "errors",
     "ShardedDataset": "reader.dataset",
     "Shuffle": "pipeline.shuffle",
     "SidecarError": "errors",
+    "SidecarOptions": "writer.options",
     "Source": "sample",
     "SourceError": "errors",
     "SourceSample": "sample",
@@ -124,6 +131,7 @@ _MODULES = {
     "World": "order.world",
     "WriteReport": "writer.write",
     "collate": "pipeline.collate",
+    "corners_to_percent_text": "geometry.formats",
     "detect_world": "loader.detect",
     "get_task_targets": "tasks.targets",
     "index_shards": "writer.index_shards",

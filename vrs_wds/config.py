@@ -80,10 +80,18 @@ def _message(message: str, where: str) -> str:
         message, path = message[: match.start()], match[1]
     if match := _UNKNOWN.fullmatch(message):
         path = f"{path}.{match[1]}" if path else match[1]
-        message = "unknown key; every key is in the project's shard_config.yaml"
+        message = f"unknown key; expected one of {', '.join(_keys(path))}"
     if message.startswith("Invalid enum value"):
         message = f"expected one of {', '.join(_choices(path))}, got {message.split()[-1]}"
     return f"{where}: {path or 'top level'}: {message.rstrip('.')}."
+
+
+def _keys(path: str) -> list[str]:
+    """Return the keys beside the one at a path."""
+    kind: Any = ShardConfig
+    for name in path.split(".")[:-1]:
+        kind = get_type_hints(kind)[name]
+    return list(kind.__struct_fields__)
 
 
 def _choices(path: str) -> list[str]:

@@ -38,6 +38,13 @@ class SourceSample:
     origin: str = ""
     """Where it came from, for messages; such as `Images_train.zip: P0003_0002.png`."""
 
+    def __repr__(self) -> str:
+        size = len(self.image) if isinstance(self.image, bytes) else 0
+        return (
+            f"SourceSample({self.name!r}, {self.extension}: {size:,} B, "
+            f"{', '.join(self.annotations) or 'no annotations'})"
+        )
+
 
 @runtime_checkable
 class Source(Protocol):
@@ -119,7 +126,7 @@ def split_member_name(name: str) -> tuple[str, str] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Mapping[str, bytes]):
     """A key and its members, as bytes. A mapping from extension to bytes, in member order."""
 
     key: str
@@ -129,6 +136,10 @@ class Sample:
 
     def __getitem__(self, extension: str) -> bytes:
         """Return a member's bytes."""
+        if extension not in self.members:
+            raise KeyError(
+                f"sample {self.key!r} has no member {extension!r}, but {', '.join(self.members)}"
+            )
         return self.members[extension]
 
     def __iter__(self) -> Iterator[str]:

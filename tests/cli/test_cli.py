@@ -1,10 +1,14 @@
 """The command line, as a person uses it: real processes."""
 
+import contextlib
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -240,3 +244,27 @@ def test_demo_runs_the_whole_walk(tmp_path: Path) -> None:
         assert re.search(rf"{task}: 1 batches", result.stdout)
     assert "write train: 100%" in result.stderr
     assert len(open_dataset(out / "shards", "val")) == 3
+
+
+@pytest.mark.parametrize("delay", [0.3, 0.9, 1.2, 1.5, 1.8, 2.1, 2.4, 2.7])
+def test_ctrl_c_with_workers(vrsbench: Path, tmp_path: Path, delay: float) -> None:
+    """At a terminal every process of the group gets it: one line, no traceback, nobody is left."""
+    arguments = ["--source", "vrsbench", "--root", str(vrsbench), "--split", "train"]
+    command = [*COMMAND, "write", *arguments, "--out", str(tmp_path / "out"), "--num-workers", "2"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(delay)  # whatever it is doing by then
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode in (130, 0)
+    if process.returncode == 130:
+        assert err.strip() in ("vrs-wds: stopped.", "")
+        assert not list((tmp_path / "out").glob("*"))
+    with pytest.raises(ProcessLookupError):
+        for _ in range(100):  # the group is empty once its last process is reaped
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)

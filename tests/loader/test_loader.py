@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any, ClassVar
@@ -430,3 +432,65 @@ def test_examples_need_their_task(small_dataset: ShardedDataset) -> None:
             StreamingLoader(small_dataset, **options)
     with pytest.raises(UnknownTaskError, match="'grounding' is not among"):
         StreamingLoader(small_dataset, per="expression", task="grounding")
+
+
+def run_script(code: str, *, interactive: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run a script in a process of its own; interactive: as a prompt or a notebook does."""
+    command = [sys.executable, "-c", code] if interactive else [sys.executable, "-"]
+    return subprocess.run(
+        command, input=None if interactive else code, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_leaving_in_mid_epoch_ends_quietly(small_root: Path) -> None:
+    """An iterator that is still alive when the interpreter exits says nothing."""
+    result = run_script(
+        "import vrs_wds as vw\n"
+        f"iterator = iter(vw.StreamingLoader({str(small_root)!r}, batch_size=2))\n"
+        "next(iterator)"
+    )
+
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_functions_of_a_notebook_need_no_workers(small_root: Path) -> None:
+    """The message says so, instead of a worker that dies."""
+    result = run_script(
+        "import vrs_wds as vw\n"
+        "def f(sample): return sample\n"
+        "stages = [vw.Decode(), vw.Map(f)]\n"
+        f"loader = vw.StreamingLoader({str(small_root)!r}, stages=stages, num_workers=1)\n"
+        "next(iter(loader))",
+        interactive=True,
+    )
+
+    assert "made in a notebook or at a prompt" in result.stderr.splitlines()[-1]
+
+
+def to_tensor(sample: dict[str, Any]) -> dict[str, Any]:
+    """Make the picture a tensor (C, H, W), as torchvision does."""
+    return {**sample, "image": torch.from_numpy(sample["image"]).permute(2, 0, 1) / 255}
+
+
+def test_pictures_that_a_stage_made_tensors(small_dataset: ShardedDataset) -> None:
+    """They are stacked as they are; what is neither is an error."""
+    loader = StreamingLoader(small_dataset, stages=[Decode(), Map(to_tensor)], batch_size=4)
+    batch = next(iter(loader))
+
+    assert batch["image"].shape == (4, 3, 16, 24)
+    assert batch["image"].dtype == torch.float32
+    grey = Map(lambda sample: {**sample, "image": sample["image"][..., 0]})
+    with pytest.raises(
+        TypeError, match=r"image: expected arrays .* got ndarray of shape \(16, 24\)"
+    ):
+        next(iter(StreamingLoader(small_dataset, stages=[Decode(), grey], batch_size=4)))
+
+
+def test_mistakes_are_not_skipped(small_dataset: ShardedDataset) -> None:
+    """A function that gives nothing, a sample decoded twice: whatever the budget."""
+    for stages, message in (
+        ([Decode(), Map(lambda sample: None)], "Map.*expected a sample, a dict, got NoneType"),
+        ([Decode(), Decode()], "was decoded before"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            next(iter(StreamingLoader(small_dataset, stages=stages, max_skipped=100)))

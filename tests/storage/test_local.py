@@ -116,5 +116,5 @@ def test_urls_of_local_folders(tmp_path: Path) -> None:
 
 def test_other_schemes_are_refused_by_name() -> None:
     """The message says what there is."""
-    with pytest.raises(ConfigError, match="s3://: expected a path or a file:// URL"):
+    with pytest.raises(ConfigError, match="s3://bucket/x: expected a path or a file:// URL"):
         open_store("s3://bucket/x")

@@ -195,3 +195,19 @@ def test_a_task_that_is_not_available_is_refused():
         resolve_tasks(["a", "x"], ["b", "a"])
     with pytest.raises(UnknownTaskError, match="available here: none"):
         resolve_tasks("x", [])
+
+
+def test_columns_that_every_index_has_are_refused(own_registry):
+    """A fact of that name would make the index unusable."""
+    from vrs_wds.shard.index_table import SAMPLE_COLUMNS
+    from vrs_wds.tasks.registry import INDEX_COLUMNS
+
+    assert set(SAMPLE_COLUMNS) == INDEX_COLUMNS
+    for column in ("width", "vqa_count", "png:size"):
+
+        class Clashing(PointsTask):
+            name = "clashing"
+            fact_kinds: ClassVar = {column: "int"}
+
+        with pytest.raises(ConfigError, match=f"the index column '{column}' is one that"):
+            register_task(Clashing())

@@ -159,7 +159,8 @@ def test_names_are_kept_in_meta_and_found_by_key(small_root: Path, small_samples
 def test_a_key_given_twice_names_both_places(tmp_path: Path) -> None:
     """And nothing is published."""
     samples = [plain("a"), plain("b"), replace(plain("a"), origin="another place")]
-    with pytest.raises(DuplicateKeyError, match="'a' is given twice: by origin of a and"):
+    both = r"by origin of a \(sample 0\) and by another place \(sample 2\)"
+    with pytest.raises(DuplicateKeyError, match=both):
         write_shards(samples, tmp_path, split="train")
 
     assert contents(tmp_path) == {}
@@ -433,3 +434,64 @@ def test_report_says_what_was_written(small_root: Path, tmp_path: Path, small_sa
     assert report.num_bytes == (tmp_path / "train-000000.tar").stat().st_size
     assert "23 samples in 1 shards" in str(report)
     assert "\n" not in str(report)
+
+
+def test_arrays_and_their_numbers_are_plain_values(tmp_path: Path) -> None:
+    """As COCO-like sources have them in hand; in `extra` too. What JSON cannot hold is an error."""
+    box = np.array([1, 2, 3, 4.0], dtype=np.float32)
+    item = {"object_id": np.int64(3), "label": "x", "box": box}
+    sample = replace(plain("a", detection={"objects": [item]}), extra={"gsd": np.float32(0.5)})
+    write_shards([sample], tmp_path, split="train")
+    metadata = open_dataset(tmp_path).metadata(0)
+
+    assert metadata["detection"].objects[0].box == (1, 2, 3, 4)
+    assert metadata["meta"].extra == {"gsd": 0.5}
+    with pytest.raises(SidecarError, match="sample 'b'"):
+        write_shards([replace(plain("b"), extra={"x": float("nan")})], tmp_path, split="val")
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [
+        (replace(plain("a"), image="/a/path.png"), "origin of a: image: expected the bytes of"),
+        (replace(plain("a"), image=np.zeros((8, 8, 3))), "image: expected the bytes of an image"),
+        (replace(plain("a"), name=7), "name: expected a text, got int"),
+        ({"name": "a"}, r"expected the source to give vrs_wds\.SourceSample, got dict"),
+    ],
+)
+def test_what_is_no_source_sample(tmp_path: Path, sample: Any, message: str) -> None:
+    """Found before anything is done with it."""
+    with pytest.raises(SourceError, match=message):
+        write_shards([sample], tmp_path, split="train")
+
+
+class Failing:
+    """A source whose third sample fails."""
+
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, number: int) -> SourceSample:
+        if number == 3:
+            raise KeyError("nope")
+        return plain(f"s{number}")
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_an_exception_of_the_source_says_for_which_sample(tmp_path: Path, num_workers: int) -> None:
+    """As a note, whichever process it was in; it stays what it was."""
+    with pytest.raises(KeyError, match="nope") as caught:
+        write_shards(Failing(), tmp_path, split="train", num_workers=num_workers)
+
+    assert caught.value.__notes__ == ["while loading sample 3 of the source"]
+
+
+def test_options_of_a_wrong_kind(tmp_path: Path) -> None:
+    """A dict where options belong is refused at once."""
+    with pytest.raises(ConfigError, match=r"shards: expected vrs_wds\.ShardOptions"):
+        ShardConfig(shards={"max_samples": 3})  # type: ignore[arg-type]
+
+
+def test_a_source_sample_prints_without_its_bytes() -> None:
+    """A notebook is not flooded."""
+    assert repr(plain("a", vqa={})) == f"SourceSample('a', png: {len(IMAGE)} B, vqa)"

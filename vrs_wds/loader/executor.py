@@ -1,5 +1,6 @@
 """Runs the chain of sample stages over chunks of examples, in threads, in order."""
 
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -7,9 +8,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
-from vrs_wds.errors import SampleError
+from vrs_wds.errors import SampleError, noting
 from vrs_wds.loader.decoded_cache import DecodedCache
-from vrs_wds.pipeline.faults import BadSample, bad_sample, noting
+from vrs_wds.pipeline.faults import BadSample, bad_sample
 from vrs_wds.pipeline.stage import SampleDict, SampleStage, place_of
 from vrs_wds.reader.dataset import ShardedDataset
 from vrs_wds.tasks.registry import get_task
@@ -118,6 +119,7 @@ def map_in_threads(
     waiting: deque[Future[R]] = deque()
     iterator = iter(items)
     pool = ThreadPoolExecutor(num_threads, thread_name_prefix="vrs_wds")
+    is_finalizing = sys.is_finalizing  # at interpreter exit the module's own names are gone
     try:
         for item in islice(iterator, ahead):
             waiting.append(pool.submit(work, item))
@@ -127,4 +129,5 @@ def map_in_threads(
                 waiting.append(pool.submit(work, item))
             yield result
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        if not is_finalizing():  # then the threads have been joined already
+            pool.shutdown(wait=True, cancel_futures=True)

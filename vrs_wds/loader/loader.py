@@ -339,6 +339,8 @@ def _tail_rule(tail: TailRule | None, *, drop_last: bool) -> TailRule:
 
 
 def _default_stages(task: str | None, size: tuple[int, int] | None) -> list[SampleStage]:
+    if task is not None and not isinstance(task, str):
+        raise ConfigError(f"task: expected one name, or 'all', got {task!r}.")
     decode = Decode(size=size, tasks=task)
     return [decode] if task is None else [decode, Targets(task)]
 

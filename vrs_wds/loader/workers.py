@@ -1,5 +1,6 @@
 """Worker processes: the sample stages run there, through `torch.utils.data.DataLoader`."""
 
+import sys
 import warnings
 from collections.abc import Generator, Iterable, Iterator
 from pickle import PicklingError
@@ -50,6 +51,7 @@ class WorkerPool:
     ) -> None:
         self._examples = torch.zeros((max_examples + 1, 2), dtype=torch.int64)
         self._examples.share_memory_()  # type: ignore[no-untyped-call]
+        self._reader = reader
         self._loader = DataLoader(
             _WorkerBatches(reader, self._examples, batch_size),
             batch_size=None,
@@ -72,10 +74,13 @@ class WorkerPool:
         examples = np.concatenate([np.stack([b.numbers, b.items], axis=1) for b in batches])
         self._examples[0, 0] = len(examples)
         self._examples[1 : len(examples) + 1] = torch.from_numpy(examples)
-        for batch, results in zip(batches, self._start(), strict=True):
+        workers = self._start()
+        for number, batch in enumerate(batches):
+            results = _first(workers) if number == 0 else next(workers)
             yield batch, [_from_shared(sample) for sample in results]
 
     def _start(self) -> Iterator[Results]:
+        _refuse_interactive(self._reader.stages)
         try:
             with warnings.catch_warnings():
                 # torch warns about what fails to pickle before it raises it
@@ -86,6 +91,32 @@ class WorkerPool:
                 f"The stages cannot be sent to worker processes ({error}). Use functions that can "
                 "be imported instead of lambdas, or num_workers=0."
             ) from error
+
+
+def _refuse_interactive(stages: Iterable[object]) -> None:
+    """What was made in a notebook or at the prompt is in no file that a worker could import."""
+    if hasattr(sys.modules["__main__"], "__file__"):
+        return
+    for stage in stages:
+        own = [type(stage), *(getattr(stage, name, None) for name in ("function", "predicate"))]
+        if any(getattr(part, "__module__", None) == "__main__" for part in own):
+            raise ConfigError(
+                f"{stage!r} uses what was made in a notebook or at a prompt: worker processes "
+                "cannot import it. Put it into a .py file, or use num_workers=0."
+            )
+
+
+def _first(workers: Iterator[Results]) -> Results:
+    try:
+        return next(workers)
+    except RuntimeError as error:
+        if "exited unexpectedly" not in str(error):
+            raise
+        raise ConfigError(
+            "A worker process ended at its start or was killed. A script that loads with "
+            "num_workers > 0 needs `if __name__ == '__main__':` around its main part, and enough "
+            "memory; or use num_workers=0."
+        ) from error
 
 
 def _as_it_is(results: Results) -> Results:

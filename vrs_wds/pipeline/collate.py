@@ -19,7 +19,8 @@ def collate(samples: Sequence[SampleDict], ragged: RaggedForm = "packed") -> dic
     """Make a batch of decoded samples.
 
     ============ =====================================================================
-    `image`      uint8 (B, 3, H, W), a channels-last view; a list where sizes differ
+    `image`      uint8 (B, 3, H, W), a channels-last view; a list where sizes differ;
+                 tensors that a stage has made are stacked as they are
     `target`     texts: list; numbers: int64 (B,); columns: dict of `Ragged` (or lists)
     `metas`      list of dicts: `__key__`, `__url__`, `meta` and the parsed sidecars;
                  what `get_task_targets` takes
@@ -49,7 +50,25 @@ _NAMES = {"__key__", "__url__"}
 
 
 def stack_images(images: Sequence[Any]) -> torch.Tensor | list[torch.Tensor]:
-    """Stack pictures (H, W, 3) of one size to (B, 3, H, W); else a list of (3, H, W)."""
+    """Stack pictures of one size to (B, 3, H, W); else give a list of (3, H, W).
+
+    Arrays are (H, W, 3), as `Decode` gives them; tensors are (C, H, W), as torchvision does, and
+    stay as they are.
+
+    Raises:
+        TypeError: if a picture is neither.
+    """
+    if all(isinstance(image, torch.Tensor) and image.ndim == 3 for image in images):
+        same = len({(image.shape, image.dtype) for image in images}) == 1
+        return torch.stack(list(images)) if same else list(images)
+    for image in images:
+        if not (isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3):
+            shape = getattr(image, "shape", None)
+            raise TypeError(
+                "image: expected arrays of shape (height, width, 3), or tensors of shape "
+                f"(channels, height, width), got {type(image).__name__}"
+                f"{'' if shape is None else f' of shape {tuple(shape)}'}."
+            )
     if len({image.shape for image in images}) == 1:
         # The permuted view is channels_last; making it contiguous would cost a copy.
         return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)

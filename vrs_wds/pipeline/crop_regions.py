@@ -14,7 +14,7 @@ from vrs_wds.images.decode import DEFAULT_MAX_PIXELS
 from vrs_wds.pipeline.decoded import sidecar_of
 from vrs_wds.pipeline.frames import with_picture
 from vrs_wds.pipeline.regions import Region, cut_region, require_croppable
-from vrs_wds.pipeline.resize import Fit, fit_frame, resize_rgb
+from vrs_wds.pipeline.resize import Fit, check_size, fit_frame, resize_rgb
 from vrs_wds.pipeline.stage import SampleDict, SampleStage, place_of
 from vrs_wds.tasks.items import boxes_of
 
@@ -71,8 +71,8 @@ class CropRegions(SampleStage):
             raise ConfigError(f"min_size: expected at least 1 pixel, got {self.min_size}.")
         if not 0 <= self.min_visible <= 1:
             raise ConfigError(f"min_visible: expected 0 to 1, got {self.min_visible}.")
-        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
-            raise ConfigError(f"size: expected (width, height) in pixels, got {self.size!r}.")
+        if self.size is not None:
+            object.__setattr__(self, "size", check_size(self.size))
         if self.fit not in ("stretch", "letterbox"):
             raise ConfigError(f"fit: expected 'stretch' or 'letterbox', got {self.fit!r}.")
 

@@ -8,7 +8,7 @@ from vrs_wds.errors import ConfigError, DecodeError
 from vrs_wds.images.decode import DEFAULT_MAX_PIXELS, decode_rgb
 from vrs_wds.images.header import is_image_extension
 from vrs_wds.pipeline.frames import with_picture
-from vrs_wds.pipeline.resize import Fit, fit_frame, resize_rgb
+from vrs_wds.pipeline.resize import Fit, check_size, fit_frame, resize_rgb
 from vrs_wds.pipeline.stage import SampleDict, SampleStage, place_of
 from vrs_wds.tasks.meta import Meta
 from vrs_wds.tasks.registry import get_task, task_names
@@ -44,8 +44,8 @@ class Decode(SampleStage):
     """An image with more pixels is a `DecodeError`."""
 
     def __post_init__(self) -> None:
-        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
-            raise ConfigError(f"size: expected (width, height) in pixels, got {self.size!r}.")
+        if self.size is not None:
+            object.__setattr__(self, "size", check_size(self.size))
         if self.fit not in ("stretch", "letterbox"):
             raise ConfigError(f"fit: expected 'stretch' or 'letterbox', got {self.fit!r}.")
         if self.tasks is not None and not isinstance(self.tasks, str):  # a tuple hashes
@@ -56,6 +56,8 @@ class Decode(SampleStage):
     def apply(self, sample: SampleDict, /) -> Iterable[SampleDict]:
         """Decode one sample."""
         where = place_of(sample)
+        if isinstance(sample.get("meta"), Meta):
+            raise TypeError(f"{where}: was decoded before; leave one Decode out.")
         extension = self._find_image(sample, where)
         member = f"{where}: member {extension!r}"
         data = _bytes_of(sample, extension, where) or b""

@@ -6,7 +6,6 @@ configuration is never skipped.
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,16 +35,6 @@ def bad_sample(error: SampleError, key: str, url: str) -> BadSample:
     """Write down an error."""
     kind = next(base for base in type(error).__mro__ if base.__module__ == errors.__name__)
     return BadSample(key=key, url=url, error=kind.__name__, message=str(error))
-
-
-@contextmanager
-def noting(place: str) -> Iterator[None]:
-    """Add to every exception that passes which sample was being loaded."""
-    try:
-        yield
-    except Exception as error:
-        error.add_note(f"while loading {place}")
-        raise
 
 
 @dataclass

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vrs_wds.pipeline.stage import SampleDict, SampleStage
+from vrs_wds.pipeline.stage import SampleDict, SampleStage, place_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -21,4 +21,10 @@ class Map(SampleStage):
 
     def apply(self, sample: SampleDict, /) -> Iterable[SampleDict]:
         """Call the function."""
-        return (self.function(sample),)
+        result = self.function(sample)
+        if not isinstance(result, dict):
+            raise TypeError(
+                f"Map({self.function!r}): expected a sample, a dict, got {type(result).__name__} "
+                f"for {place_of(sample)}. To drop samples, use Select."
+            )
+        return (result,)

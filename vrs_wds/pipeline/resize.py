@@ -6,10 +6,26 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vrs_wds.errors import ConfigError
 from vrs_wds.geometry.frame import Frame
 
 Fit = Literal["stretch", "letterbox"]
 """`stretch` changes the aspect; `letterbox` keeps it and fills the rest with black, centred."""
+
+
+def check_size(size: object, option: str = "size") -> tuple[int, int]:
+    """Return `(width, height)` if that is what it is.
+
+    Raises:
+        ConfigError: if not.
+    """
+    if (
+        isinstance(size, tuple | list)
+        and len(size) == 2
+        and all(isinstance(side, int) and side >= 1 for side in size)
+    ):
+        return (size[0], size[1])
+    raise ConfigError(f"{option}: expected (width, height) in pixels, got {size!r}.")
 
 
 def fit_frame(old_wh: tuple[int, int], new_wh: tuple[int, int], fit: Fit) -> Frame:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from vrs_wds.errors import ConfigError
 from vrs_wds.geometry.formats import BoxFormat, Coordinates
 from vrs_wds.pipeline.decoded import sidecar_of
 from vrs_wds.pipeline.frames import require_decoded
@@ -37,6 +38,10 @@ class Targets(SampleStage):
     """Leave out boxes with a shorter side, in pixels; 0 keeps all, those of no area too."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.task, str):
+            raise ConfigError(f"task: expected one name, or 'all', got {self.task!r}.")
+        if isinstance(self.classes, str):
+            raise ConfigError(f"classes: expected several names, got the text {self.classes!r}.")
         if self.classes is not None:  # a tuple hashes
             object.__setattr__(self, "classes", tuple(self.classes))
         if not self._is_all():

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from vrs_wds.errors import ConfigError
 from vrs_wds.pipeline.regions import Region, cut_region, require_croppable
+from vrs_wds.pipeline.resize import check_size
 from vrs_wds.pipeline.stage import SampleDict, SampleStage
 from vrs_wds.tasks.registry import registered_tasks
 from vrs_wds.tasks.task import Task
@@ -48,8 +49,7 @@ class Tile(SampleStage):
     """Give tiles without anything that has a place (an object, an expression) too."""
 
     def __post_init__(self) -> None:
-        if len(self.size) != 2 or min(self.size) < 1:
-            raise ConfigError(f"size: expected (width, height) in pixels, got {self.size!r}.")
+        object.__setattr__(self, "size", check_size(self.size))
         overlap = _both(self.overlap)
         if len(overlap) != 2 or any(
             not 0 <= shared < side for shared, side in zip(overlap, self.size, strict=True)
@@ -130,7 +130,12 @@ def _plan_side(length: int, size: int, overlap: int, edge: Edge) -> list[tuple[i
 
 
 def _both(overlap: int | tuple[int, int]) -> tuple[int, int]:
-    return (overlap, overlap) if isinstance(overlap, int) else overlap
+    if not isinstance(overlap, int | tuple | list):
+        raise ConfigError(f"overlap: expected pixels, one number or two, got {overlap!r}.")
+    pair = (overlap, overlap) if isinstance(overlap, int) else (*overlap,)
+    if len(pair) != 2 or not all(isinstance(side, int) for side in pair):
+        raise ConfigError(f"overlap: expected pixels, one number or two, got {overlap!r}.")
+    return pair
 
 
 def _located_tasks(sample: SampleDict) -> tuple[Task[Any], ...]:

@@ -85,7 +85,8 @@ class Index:
             if name not in self._columns:
                 with self._open() as file:
                     if name not in file.schema_arrow.names:
-                        raise KeyError(name)
+                        known = [known for known in file.schema_arrow.names if ":" not in known]
+                        raise KeyError(f"no column {name!r}; there are {', '.join(known)}")
                     self._columns[name] = file.read(columns=[name])[name]
             return self._columns[name]
 

@@ -51,7 +51,9 @@ def evaluate_where(
     except (SyntaxError, RecursionError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"where: {expression!r} is not an expression: {error}.") from error
+        raise ConfigError(
+            f"where: {expression!r} is not an expression: {error}. Equality is ==."
+        ) from error
     except (TypeError, np.exceptions.DTypePromotionError) as error:
         raise ConfigError(f"where: {expression!r} compares what cannot be: {error}.") from error
     return mask

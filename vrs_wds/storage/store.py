@@ -90,5 +90,5 @@ def open_store(url: str | Path) -> Store:
     if len(parsed.scheme) <= 1 or "://" not in url:
         return LocalStore(Path(url))
     raise ConfigError(
-        f"{parsed.scheme}://: expected a path or a file:// URL; this version stores on local disks."
+        f"{url}: expected a path or a file:// URL; this version stores on local disks."
     )

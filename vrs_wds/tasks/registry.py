@@ -10,6 +10,9 @@ from vrs_wds.tasks.task import Task
 _TASKS: dict[str, Task[Any]] = {}
 _RESERVED = {"meta", "all", "complete", "image", "target", "region"}
 
+INDEX_COLUMNS = {"key", "shard", "offset", "size", "width", "height", "format"}
+"""Columns of every index; facts of tasks have other names."""
+
 TaskT = TypeVar("TaskT", bound=Task[Any])
 
 
@@ -25,6 +28,11 @@ def register_task(task: TaskT) -> TaskT:
             f"task name {task.name!r}: expected lower case letters, digits and underscores, and "
             f"none of {', '.join(sorted(_RESERVED))}."
         )
+    for column in task.fact_kinds:
+        if column in INDEX_COLUMNS or column.endswith("_count") or ":" in column:
+            raise ConfigError(
+                f"task {task.name!r}: the index column {column!r} is one that every index has."
+            )
     for other in _TASKS.values():
         if other.name == task.name:
             # A module that is reloaded, as in a notebook, makes its class anew under one name.

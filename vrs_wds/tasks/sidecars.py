@@ -1,5 +1,6 @@
 """Sidecars to bytes and back; an error names place, task and field."""
 
+import json
 import re
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -54,7 +55,7 @@ def encode_sidecar(
     """
     try:
         # A Struct is taken apart first: its fields may hold what its types forbid.
-        sidecar = msgspec.convert(msgspec.to_builtins(value), task.schema)
+        sidecar = msgspec.convert(msgspec.to_builtins(value, enc_hook=_plain), task.schema)
         task.check(sidecar, size_wh)
         data = _ENCODER.encode(sidecar)
     except (ValueError, TypeError, RecursionError) as error:
@@ -98,7 +99,9 @@ def encode_meta(meta: Meta, *, where: str) -> bytes:
         SidecarError: if `extra` holds what JSON cannot.
     """
     try:
-        return _ENCODER.encode(meta)
+        extra = msgspec.to_builtins(meta.extra, enc_hook=_plain)
+        json.dumps(extra, allow_nan=False)  # msgspec would write null for what is not finite
+        return _ENCODER.encode(msgspec.structs.replace(meta, extra=extra))
     except (ValueError, TypeError, RecursionError) as error:
         raise _sidecar_error(error, "meta", where) from error
 
@@ -110,6 +113,13 @@ def decode_meta(data: bytes, *, where: str) -> Meta:
         SidecarError: if they do not fit.
     """
     return _decode(Meta, data, "meta", where)
+
+
+def _plain(value: object) -> object:
+    """Turn arrays, tensors and their numbers into Python's own."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"expected plain values, got {type(value).__name__}")
 
 
 @lru_cache(maxsize=128)

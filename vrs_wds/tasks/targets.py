@@ -44,6 +44,11 @@ def get_task_targets(
         UnknownTaskError: if no such task is registered, or if it was not read with `metas`.
         ConfigError: if an option does not fit, or needs the size of an image without `meta`.
     """
+    if isinstance(metas, Mapping):
+        raise TypeError(
+            "metas: expected a list of metadata, one dict an image, as batch['metas'] or "
+            f"dataset.metadata_many(...) gives; got one dict with {', '.join(map(str, metas))}."
+        )
     rows = list(metas)
     if task in ("all", "complete"):
         found = {name for name in task_names() if any(name in row for row in rows)}

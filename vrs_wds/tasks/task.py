@@ -44,9 +44,14 @@ class TargetOptions:
             ConfigError: if `classes` lacks it.
         """
         if self.classes is None or label not in self.classes:
+            hint = (
+                "Leave out pictures without a label: dataset.select(tasks='classification')."
+                if label == ""
+                else "Add it, or select samples without it."
+            )
             raise ConfigError(
                 f"classes: the data hold the label {label!r}, which is not among the "
-                f"{len(self.classes or ())} given. Add it, or select samples without it."
+                f"{len(self.classes or ())} given. {hint}"
             )
         return self.classes.index(label)
 
@@ -108,6 +113,9 @@ class Task(ABC, Generic[SidecarT]):
 
     def move(self, sidecar: SidecarT, frame: Frame, *, min_visible: float = 0.0) -> SidecarT:
         """Carry coordinates into another picture's frame; things outside of it are left out.
+
+        This one changes nothing. A task with coordinates must have its own: it is called whenever a
+        picture is resized, cropped or cut into tiles.
 
         Args:
             sidecar: In the old picture's pixels.

@@ -2,13 +2,17 @@
 
 import itertools
 import multiprocessing
+import signal
+import sys
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
 from typing import Any
 
-from vrs_wds.errors import ConfigError
+from vrs_wds.errors import ConfigError, noting
 from vrs_wds.sample import Source, SourceSample
 from vrs_wds.tasks.registry import register_task, registered_tasks
 from vrs_wds.tasks.task import Task
@@ -38,7 +42,9 @@ def _prepare_in_workers(
     source: Source | Iterable[SourceSample], config: ShardConfig, num_workers: int
 ) -> Iterator[PreparedSample]:
     shipped = source if isinstance(source, Source) else None
+    _refuse_interactive(shipped)
     items: Iterable[Any] = range(len(source)) if isinstance(source, Source) else source
+    _start_forkserver()
     # forkserver: a fork of a process with threads may hang.
     pool = ProcessPoolExecutor(
         num_workers,
@@ -55,7 +61,39 @@ def _prepare_in_workers(
             "memory; or use num_workers=0."
         ) from error
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        _stop(pool)
+
+
+def _refuse_interactive(source: Source | None) -> None:
+    """A class made in a notebook or at the prompt is in no file that a worker could import."""
+    main = sys.modules["__main__"]
+    if type(source).__module__ == "__main__" and not hasattr(main, "__file__"):
+        raise ConfigError(
+            f"The source's class {type(source).__name__} was made in a notebook or at a prompt: "
+            "worker processes cannot import it. Put it into a .py file, or use num_workers=0."
+        )
+
+
+def _start_forkserver() -> None:
+    """Start the process that workers are forked from, so that Ctrl-C does not reach them."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    # An ignored signal stays ignored in the processes that are started from here.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _stop(pool: ProcessPoolExecutor) -> None:
+    """End the workers, whatever they are doing: nobody waits for their results any more."""
+    processes = list((pool._processes or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join()
 
 
 def _in_order(
@@ -85,11 +123,17 @@ def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
 
 
 def _load_all(source: Source) -> Iterator[SourceSample]:
-    return (source[number] for number in range(len(source)))
+    return (_load(source, number) for number in range(len(source)))
+
+
+def _load(source: Source, number: int) -> SourceSample:
+    with noting(f"sample {number} of the source"):
+        return source[number]
 
 
 def _start_worker(source: Source | None, config: ShardConfig, tasks: tuple[Task[Any], ...]) -> None:
     global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits for us says when to end
     for task in tasks:
         register_task(task)
     _worker = (source, config)
@@ -98,5 +142,5 @@ def _start_worker(source: Source | None, config: ShardConfig, tasks: tuple[Task[
 def _prepare_chunk(items: list[Any]) -> list[PreparedSample]:
     assert _worker is not None  # noqa: S101 - the pool's initializer has run
     source, config = _worker
-    samples = items if source is None else (source[number] for number in items)
+    samples = items if source is None else (_load(source, number) for number in items)
     return [prepare_sample(sample, config) for sample in samples]

@@ -99,3 +99,15 @@ class ShardConfig(_Section, frozen=True):
     shards: ShardOptions = ShardOptions()
     image: ImageOptions = ImageOptions()
     sidecars: SidecarOptions = SidecarOptions()
+
+    def __post_init__(self) -> None:
+        for option, kind in (
+            ("shards", ShardOptions),
+            ("image", ImageOptions),
+            ("sidecars", SidecarOptions),
+        ):
+            if not isinstance(getattr(self, option), kind):
+                raise ConfigError(
+                    f"{option}: expected vrs_wds.{kind.__name__}(...), got "
+                    f"{getattr(self, option)!r}."
+                )

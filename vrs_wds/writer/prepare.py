@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vrs_wds.errors import DecodeError, UnknownTaskError
+from vrs_wds.errors import ConfigError, DecodeError, SourceError, UnknownTaskError
 from vrs_wds.images.decode import decode_rgb
 from vrs_wds.images.encode import EXTENSIONS, encode_rgb
 from vrs_wds.images.header import ImageHeader, is_image_extension, read_header
@@ -40,6 +40,7 @@ def prepare_sample(sample: SourceSample, config: ShardConfig) -> PreparedSample:
         DecodeError: if the image's header cannot be read, or the image not be decoded.
         UnknownTaskError: if an annotation is for no registered task.
     """
+    _check_types(sample)
     key = check_key(name_to_key(sample.name))
     origin = sample.origin or sample.name
     where = f"sample {key!r} ({origin})"
@@ -59,6 +60,20 @@ def prepare_sample(sample: SourceSample, config: ShardConfig) -> PreparedSample:
         facts=facts,
         origin=origin,
     )
+
+
+def _check_types(sample: SourceSample) -> None:
+    if not isinstance(sample, SourceSample):
+        raise SourceError(
+            f"expected the source to give vrs_wds.SourceSample, got {type(sample).__name__}."
+        )
+    for field, kind in (("name", str), ("image", bytes), ("extension", str)):
+        if not isinstance(value := getattr(sample, field), kind):
+            what = "the bytes of an image file" if field == "image" else "a text"
+            raise SourceError(
+                f"{sample.origin or sample.name}: {field}: expected {what}, got "
+                f"{type(value).__name__}."
+            )
 
 
 def _prepare_image(
@@ -108,5 +123,11 @@ def _prepare_sidecars(
         )
         members.append((extension_of(name), data))
         counts[name] = task.count(sidecar)
-        facts.update(task.facts(sidecar))
+        found = task.facts(sidecar)
+        if found.keys() != task.fact_kinds.keys():
+            raise ConfigError(
+                f"{where}: task {name!r}: facts() gave {sorted(found)}, fact_kinds promises "
+                f"{sorted(task.fact_kinds)}."
+            )
+        facts.update(found)
     return members, counts, facts

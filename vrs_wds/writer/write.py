@@ -19,7 +19,7 @@ from vrs_wds.errors import (
 )
 from vrs_wds.sample import Source, SourceSample
 from vrs_wds.shard.manifest import Manifest, ShardInfo, decode_manifest
-from vrs_wds.shard.names import check_split, index_name, manifest_name, shard_name
+from vrs_wds.shard.names import CARD_NAME, check_split, index_name, manifest_name, shard_name
 from vrs_wds.storage.store import Store, open_store
 from vrs_wds.writer.commit import IndexBuilder, commit_split
 from vrs_wds.writer.engine import prepare_all
@@ -145,6 +145,7 @@ class _Packer:
 
     def pack(self, samples: Iterator[PreparedSample]) -> Manifest:
         """Write every sample, then index, card and manifest; on an exception remove it all."""
+        card = self._store.get(CARD_NAME) if self._store.exists(CARD_NAME) else None
         try:
             sample: PreparedSample | None = self._first(samples)
             while sample is not None:
@@ -154,6 +155,10 @@ class _Packer:
             # The split was not there before, so all of its files are ours.
             for name in [shard.url for shard in self._shards] + [index_name(self._split)]:
                 self._store.delete(name)
+            if card is not None:
+                self._store.put(CARD_NAME, card)
+            else:
+                self._store.delete(CARD_NAME)
             raise
 
     def _write_shard(
@@ -189,12 +194,13 @@ class _Packer:
             raise type(error)(f"{self._next_name()}: {error}") from error
         if sample is None:
             return None
+        origin = f"{sample.origin} (sample {len(self._origins)})"
         if (other := self._origins.get(sample.key)) is not None:
             raise DuplicateKeyError(
-                f"key {sample.key!r} is given twice: by {other} and by {sample.origin}. Keys are "
-                "unique in a split: give one of them another name."
+                f"key {sample.key!r} is given twice: by {other} and by {origin}. Keys are unique "
+                "in a split: give one of them another name."
             )
-        self._origins[sample.key] = sample.origin
+        self._origins[sample.key] = origin
         return sample
 
     def _next_name(self) -> str:
