@@ -260,7 +260,8 @@ def test_ctrl_c_with_workers(vrsbench: Path, tmp_path: Path, delay: float) -> No
         os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
 
-    assert process.returncode in (130, 0)
+    # Minus SIGINT: it came while the interpreter started or ended, before or after the command.
+    assert process.returncode in (130, 0, -signal.SIGINT)
     if process.returncode == 130:
         assert err.strip() in ("vrs-wds: stopped.", "")
         assert not list((tmp_path / "out").glob("*"))
