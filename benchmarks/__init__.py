@@ -1,0 +1,1 @@
+"""Measurements: outside of the tests, as ratios in one run. Each module is run by `python -m`."""

@@ -1,0 +1,171 @@
+"""How long and how much memory does the plan of an epoch take, and how well does it shuffle?
+
+    python -m benchmarks.plan
+
+Manifests are simulated: no data are read. Each size is measured in a process of its own. Printed
+are the seconds to open a dataset of 11.2 million samples in 1,120 shards and to plan its first batch,
+and those of one rank of 256 for up to a billion samples in 100,000 shards (1,024 streams); then the
+shuffle: how far neighbours of an epoch lie apart in the dataset, as a share of what a full shuffle
+gives, and the share of a batch that is from its most frequent shard; beside webdataset's shuffle of
+shards and a buffer. Not measured: reading.
+"""
+
+import argparse
+import json
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+
+def _memory_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure_open(num_shards: int, in_shard: int) -> dict[str, float]:
+    """Open a simulated dataset and plan the first batch of one rank alone."""
+    from vrs_wds.order.plan import EpochPlan, PlanOptions
+    from vrs_wds.order.world import World
+    from vrs_wds.shard.manifest import decode_manifest
+
+    data = _manifest(num_shards, in_shard)
+    before, start = _memory_mb(), time.perf_counter()
+    manifest = decode_manifest(data, where="simulated")
+    sizes = np.array([shard.nsamples for shard in manifest.shardlist])
+    plan = EpochPlan(sizes, PlanOptions(64, shuffle=True), epoch=0)
+    opened = time.perf_counter() - start
+    plan.rank_batch(0, World())
+    return {
+        "samples": num_shards * in_shard,
+        "open_seconds": opened,
+        "first_batch_seconds": time.perf_counter() - start,
+        "memory_mb": _memory_mb() - before,
+    }
+
+
+def measure_rank(num_shards: int, in_shard: int) -> dict[str, float]:
+    """Plan the epoch of one rank of 256, with 1,024 streams."""
+    from vrs_wds.order.plan import EpochPlan, PlanOptions
+    from vrs_wds.order.world import World
+
+    world = World(rank=100, world_size=256)
+    before, start = _memory_mb(), time.perf_counter()
+    options = PlanOptions(256 * 32, shuffle=True, num_streams=1024)
+    plan = EpochPlan(np.full(num_shards, in_shard), options, epoch=0)
+    plan.rank_batch(0, world)
+    planned = time.perf_counter() - start
+    start = time.perf_counter()
+    count = min(1000, plan.num_batches)
+    for batch in np.linspace(0, plan.num_batches - 1, count, dtype=int).tolist():
+        plan.rank_batch(batch, world)
+    return {
+        "samples": num_shards * in_shard,
+        "plan_seconds": planned,
+        "seek_microseconds": (time.perf_counter() - start) / count * 1e6,
+        "memory_mb": _memory_mb() - before,
+    }
+
+
+def measure_shuffle(num_shards: int, in_shard: int) -> dict[str, float]:
+    """Compare the order of an epoch with webdataset's shuffle of shards and a buffer."""
+    from vrs_wds.order.plan import EpochPlan, PlanOptions
+    from vrs_wds.order.world import World
+
+    # A window holds numbers of samples, a buffer the samples themselves: one of 1,000 pictures of
+    # 100 KB takes more memory than windows over 25 million samples. Both sizes are shown.
+    window = in_shard * 2
+    plan = EpochPlan(
+        np.full(num_shards, in_shard), PlanOptions(64, shuffle=True, window=window), epoch=0
+    )
+    ours = np.concatenate([plan.rank_batch(k, World()).numbers for k in range(plan.num_batches)])
+    result = _quality("ours", ours, in_shard)
+    for name, size in (("webdataset_same_window", window), ("webdataset_1000", 1000)):
+        result |= _quality(name, _webdataset_order(num_shards, in_shard, size), in_shard)
+    return result
+
+
+def _webdataset_order(num_shards: int, in_shard: int, buffer: int) -> np.ndarray:
+    import random
+
+    import webdataset as wds
+
+    shards = list(range(num_shards))
+    random.Random(0).shuffle(shards)  # noqa: S311 - as webdataset does
+    numbers = (shard * in_shard + i for shard in shards for i in range(in_shard))
+    shuffled = wds.filters.shuffle(buffer, initial=buffer, seed=0)
+    return np.fromiter(shuffled(numbers), dtype=np.int64)
+
+
+def _quality(name: str, order: np.ndarray, in_shard: int, batch: int = 64) -> dict[str, float]:
+    full = len(order) / 3  # mean distance of two random places
+    batches = (order[: len(order) // batch * batch] // in_shard).reshape(-1, batch)
+    top = [np.unique(row, return_counts=True)[1].max() / batch for row in batches]
+    return {
+        f"{name}_neighbour_distance": float(np.abs(np.diff(order)).mean() / full),
+        f"{name}_share_of_one_shard": float(np.mean(top)),
+    }
+
+
+def _manifest(num_shards: int, in_shard: int) -> bytes:
+    from vrs_wds.shard import manifest as m
+
+    shards = tuple(
+        m.ShardInfo(
+            url=f"train-{i:06d}.tar", nsamples=in_shard, filesize=10**9, sha256="0" * 64, md5sum=""
+        )
+        for i in range(num_shards)
+    )
+    details = m.Details(
+        format_version=m.FORMAT_VERSION,
+        split="train",
+        num_samples=num_shards * in_shard,
+        fingerprint="0" * 64,
+        index=m.FileInfo(url="train.index.parquet", filesize=1, sha256="0" * 64),
+        extensions=("png",),
+        tasks={},
+        layers=(m.Layer(name="base", start=0, stop=num_shards),),
+    )
+    return m.encode_manifest(m.Manifest(name="train", shardlist=shards, vrs_wds=details))
+
+
+MEASURES: dict[str, Callable[[int, int], dict[str, float]]] = {
+    "open": measure_open,
+    "rank": measure_rank,
+    "shuffle": measure_shuffle,
+}
+CASES = [
+    ("open", 112, 10_000),
+    ("open", 1_120, 10_000),
+    ("rank", 1_000, 10_000),
+    ("rank", 10_000, 10_000),
+    ("rank", 100_000, 10_000),
+    ("shuffle", 200, 1_000),
+]
+
+
+def main() -> None:
+    """Measure each case in a fresh process and print it as a line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--case", nargs=3, help="measure one case in this process")
+    case = parser.parse_args().case
+    if case is not None:
+        result = MEASURES[case[0]](int(case[1]), int(case[2]))
+        sys.stdout.write(json.dumps({"case": case[0]} | result) + "\n")
+        return
+    sys.stdout.write(f"{platform.machine()}, Python {platform.python_version()}\n")
+    for name, num_shards, in_shard in CASES:
+        command = [sys.executable, "-m", "benchmarks.plan", "--case", name]
+        result = subprocess.run(  # noqa: S603 - this module again
+            [*command, str(num_shards), str(in_shard)], capture_output=True, text=True, check=True
+        )
+        numbers = json.loads(result.stdout)
+        values = ", ".join(f"{k} {v:,.4g}" for k, v in numbers.items() if k != "case")
+        sys.stdout.write(f"{numbers['case']:<8} {values}\n")
+
+
+if __name__ == "__main__":
+    main()
