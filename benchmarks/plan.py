@@ -2,12 +2,17 @@
 
     python -m benchmarks.plan
 
-Manifests are simulated: no data are read. Each size is measured in a process of its own. Printed
-are the seconds to open a dataset of 11.2 million samples in 1,120 shards and to plan its first batch,
-and those of one rank of 256 for up to a billion samples in 100,000 shards (1,024 streams); then the
-shuffle: how far neighbours of an epoch lie apart in the dataset, as a share of what a full shuffle
-gives, and the share of a batch that is from its most frequent shard; beside webdataset's shuffle of
-shards and a buffer. Not measured: reading.
+Manifests are simulated: no data are read. Each size is measured in a process of its own.
+
+- `open`: the seconds to open a dataset (11.2 million samples in 1,120 shards at the most), and to
+  plan the first batch of one rank alone.
+- `rank`: the plan of one rank of 256, for up to a billion samples in 100,000 shards, with 1,024
+  streams; and the time to find any batch.
+- `shuffle`: how far neighbours of an epoch lie apart in the dataset, as a share of what a full
+  shuffle gives; and the share of a batch that is from its most frequent shard. Beside webdataset's
+  shuffle of shards and a buffer.
+
+Not measured: reading.
 """
 
 import argparse

@@ -124,3 +124,30 @@ def test_repr_shows_the_stages(small_root: Path) -> None:
     assert len(repr(pipeline).splitlines()) == 4
     assert "<li>" in pipeline._repr_html_()
     assert "<class" not in pipeline._repr_html_()
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("length", [6, 23, 60])
+def test_with_epoch_counts_over_all_workers(
+    small_root: Path, num_workers: int, length: int
+) -> None:
+    """Not for each; beyond the end the stream begins again."""
+    pipeline = stream(small_root).with_epoch(length)
+    loader = torch.utils.data.DataLoader(
+        pipeline,
+        batch_size=None,
+        num_workers=num_workers,
+        multiprocessing_context="forkserver" if num_workers else None,
+    )
+
+    assert len(list(loader)) == length
+
+
+def test_without_an_index_it_says_what_does_not_hold(
+    small_root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And what to do."""
+    stream(str(small_root / "train-000000.tar"))
+
+    assert "without an index" in caplog.text
+    assert "`vrs-wds index`" in caplog.text

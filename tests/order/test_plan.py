@@ -33,6 +33,7 @@ def plans(draw: st.DrawFn, **fixed: object) -> Case:
         "window": draw(st.sampled_from([0, 1, 7, 1000])),
         "num_streams": draw(st.integers(1, 20)),
         "tail": draw(tails),
+        "min_stream_samples": draw(st.sampled_from([1, 1, 1, 64])),
     } | fixed
     shards = np.array(draw(sizes), dtype=np.int64)
     total = int(shards.sum())
@@ -195,7 +196,10 @@ def test_a_rank_opens_its_own_shards(world_size: int, streams_per_rank: int, per
     """At most shards / world_size + streams per rank + 1 in an epoch."""
     num_shards, in_shard = 64, 50
     options = PlanOptions(
-        world_size * per_rank, shuffle=True, num_streams=world_size * streams_per_rank
+        world_size * per_rank,
+        shuffle=True,
+        num_streams=world_size * streams_per_rank,
+        min_stream_samples=1,
     )
     plan = EpochPlan(np.full(num_shards, in_shard), options, 0)
     for rank in range(world_size):
@@ -219,6 +223,23 @@ def test_seeds_and_epochs_give_orders_of_their_own() -> None:
     }
 
     assert len(set(orders.values())) == 9
+
+
+@pytest.mark.parametrize("sizes", [[30], [100], [40, 60], [23], [700]])
+def test_small_datasets_are_shuffled_too(sizes: list[int]) -> None:
+    """Few samples make few streams: each epoch mixes them all, in an order of its own."""
+    total = sum(sizes)
+    epochs = []
+    for epoch in range(3):
+        plan = EpochPlan(np.array(sizes), PlanOptions(10, shuffle=True), epoch)
+        epochs.append([n for batch in batches(plan, 1) for n, _ in real(batch)])
+    places = np.array(epochs)
+
+    for first, second in ((0, 1), (1, 2), (0, 2)):
+        # Two random orders agree in about one place.
+        assert (places[first] == places[second]).sum() < max(6, total * 0.1)
+    distance = np.abs(np.diff(places, axis=1)).mean() / (total / 3)
+    assert 0.8 < distance < 1.3
 
 
 def test_a_window_mixes_neighbouring_shards() -> None:

@@ -1,7 +1,9 @@
 """`stream`: samples in order as a `wds.DataPipeline`."""
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ from vrs_wds.tasks.registry import resolve_tasks
 
 _CHUNK = 64
 
+_LOG = logging.getLogger(__name__)
+
 
 class Stream(wds.DataPipeline, FluidInterface):  # type: ignore[misc]  # webdataset has no types
     """A source of samples and stages after it: a `wds.DataPipeline` with its fluid methods.
@@ -32,12 +36,32 @@ class Stream(wds.DataPipeline, FluidInterface):  # type: ignore[misc]  # webdata
     `.to_tuple`, `.batched` and so on are webdataset's own.
     """
 
+    epoch_length = -1
+    """Items of an epoch over all workers; -1: as many as there are."""
+
     def set_epoch(self, epoch: int) -> "Stream":
         """Choose the epoch that the next iteration gives; workers that live on see it too."""
         source = self.pipeline[0] if self.pipeline else None
         if isinstance(source, IndexedSource):
             source.epoch.fill_(epoch)
         return self
+
+    def with_epoch(self, nsamples: int = -1, nbatches: int = -1) -> "Stream":
+        """Let an iteration give so many items, over all workers of a `DataLoader` together.
+
+        As webdataset's `with_epoch`, which counts for each worker: the stream begins again if it
+        ends before. Ranks each count their own.
+        """
+        self.epoch_length = nbatches if nbatches > 0 else nsamples
+        return self
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the items of an epoch."""
+        if self.epoch_length < 0:
+            return super().__iter__()  # type: ignore[no-any-return]
+        world = detect_world()
+        share = share_of(world.worker, world.num_workers, self.epoch_length)
+        return islice(_repeated(super().__iter__), share)
 
     def __repr__(self) -> str:
         return "\n".join(["Stream", *(f"  {stage!r}" for stage in self.pipeline)])
@@ -141,7 +165,14 @@ def stream(
                 "shuffle and tasks need an index: make one with `vrs-wds index`. Without it, "
                 "webdataset's .shuffle(...) works on this stream."
             )
-        return Stream(SequentialSource(tuple(list_shards(url)), world))
+        shards = tuple(list_shards(url))
+        _LOG.warning(
+            "%d shards are read without an index: ranks and workers get whole shards and may give "
+            "different numbers of samples, the order cannot be shuffled or resumed, and changed "
+            "bytes are not found. `vrs-wds index` makes an index.",
+            len(shards),
+        )
+        return Stream(SequentialSource(shards, world))
     return Stream(
         IndexedSource(
             dataset=dataset,
@@ -153,6 +184,22 @@ def stream(
             epoch=torch.tensor([epoch]).share_memory_(),  # type: ignore[no-untyped-call]
         )
     )
+
+
+def share_of(worker: int, num_workers: int, length: int) -> int:
+    """Return how many of `length` items fall to a worker; workers differ by one at most."""
+    base, extra = divmod(length, num_workers)
+    return base + (worker < extra)
+
+
+def _repeated(start: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+    """Yield one epoch after another; ends if one is empty."""
+    empty = False
+    while not empty:
+        empty = True
+        for item in start():
+            empty = False
+            yield item
 
 
 def _has_manifest(url: str | Path | Sequence[Any], split: str | None) -> bool:

@@ -56,6 +56,8 @@ class PlanOptions:
     """Canonical streams (C), when shuffled. A multiple of the number of ranks lets each rank read
     shards of its own."""
     tail: TailRule = "exact"
+    min_stream_samples: int = 64
+    """With fewer samples a stream, there are fewer streams: the window mixes within a stream only."""
 
     def __post_init__(self) -> None:
         for option, value, least in (
@@ -109,10 +111,7 @@ class EpochPlan:
         self._options = options
         self._epoch = epoch
         num_samples = len(self._sequence)
-        # Not shuffled, batches follow the order of the samples: there is one stream. A stream
-        # without samples would serve nothing.
-        streams = options.num_streams if options.shuffle else 1
-        self.num_streams = max(1, min(streams, num_samples))
+        self.num_streams = _fitting_streams(options, num_samples)
         self._slots = Slots(self.num_streams, options.global_batch_size)
         self._counts = None if counts is None else counts[self._all_numbers()]
         self._starts, lengths = self._cut()
@@ -223,3 +222,13 @@ class EpochPlan:
         keys += np.arange(length)
         order = np.argsort(keys, kind="stable")
         return order.astype(np.int32) if length < 2**31 else order
+
+
+def _fitting_streams(options: PlanOptions, num_samples: int) -> int:
+    """Return how many streams there are: halved until each has samples enough to be mixed."""
+    if not options.shuffle:  # batches follow the order of the samples
+        return 1
+    streams = options.num_streams
+    while streams > 1 and num_samples < streams * options.min_stream_samples:
+        streams //= 2
+    return streams
