@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import vrs_wds as vw
 from vrs_wds.writer.options import ShardConfig, ShardOptions
 
 SCRIPTS = Path(__file__).parent / "scripts"
-TIMEOUT_SECONDS = 120
+TIMEOUT_SECONDS = 100
 
 Launch = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -40,38 +40,47 @@ def all_keys(uneven_root: Path) -> list[str]:
 
 
 @pytest.fixture
-def launch() -> Launch:
-    """Return a function that runs a script of the folder `scripts` under torchrun, and waits."""
+def launch(monkeypatch: pytest.MonkeyPatch) -> Launch:
+    """Return a function that runs a script of the folder `scripts`, and waits for it.
 
-    def run(script: str, num_ranks: int, *arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        command += [f"--nproc-per-node={num_ranks}", str(SCRIPTS / script), *map(str, arguments)]
-        environment = os.environ | {
-            "OMP_NUM_THREADS": "1",
-            "GLOO_SOCKET_IFNAME": "lo",
-            "HF_HUB_OFFLINE": "1",
-            "PYTHONPATH": os.pathsep.join([str(Path(vw.__file__).parents[1]), *sys.path]),
-        }
+    With a number of ranks, under torchrun; with None, as it is.
+    """
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("PYTHONPATH", str(Path(vw.__file__).parents[1]), prepend=os.pathsep)
+
+    def run(
+        script: str, num_ranks: int | None, *arguments: object
+    ) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable]
+        if num_ranks is not None:
+            command += ["-m", "torch.distributed.run", "--standalone"]
+            command += [f"--nproc-per-node={num_ranks}"]
+        command += [str(SCRIPTS / script), *map(str, arguments)]
         with subprocess.Popen(
             command,
-            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=True,  # so that all ranks can be ended together
+            start_new_session=True,  # a group of its own, to be ended as a whole
         ) as process:
             try:
                 output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
-            finally:
-                if process.poll() is None:
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGTERM)  # torchrun then ends its ranks
+                try:
+                    output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
+                finally:
                     os.killpg(process.pid, signal.SIGKILL)
+                pytest.fail(f"{script} hung for {TIMEOUT_SECONDS} seconds:\n{output}")
         return subprocess.CompletedProcess(command, process.returncode, output)
 
     return run
 
 
 @pytest.fixture
-def read_ranks(tmp_path: Path) -> Callable[..., list[list[Any]]]:
+def read_ranks() -> Callable[[Path, int], list[list[Any]]]:
     """Return a function that reads what each rank has written, a list of lines a rank."""
 
     def read(out: Path, num_ranks: int) -> list[list[Any]]:
@@ -81,12 +90,3 @@ def read_ranks(tmp_path: Path) -> Callable[..., list[list[Any]]]:
         ]
 
     return read
-
-
-@pytest.fixture(autouse=True)
-def _default_signals() -> Iterator[None]:
-    """Give signals back to Python: some trainers take them."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)

@@ -1,6 +1,7 @@
 """Transformers' Trainer: each sample once an epoch, and exact resume."""
 
 import runpy
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,18 @@ SCRIPT = Path(__file__).parent / "scripts" / "hf_trainer.py"
 
 def epochs_of(steps: list[list[str]]) -> list[list[str]]:
     """Return the keys of each epoch of three steps, sorted."""
-    return [sorted(sum(steps[start : start + 3], [])) for start in range(0, len(steps), 3)]
+    return [sorted(chain(*steps[start : start + 3])) for start in range(0, len(steps), 3)]
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "trainers.md"
+
+
+def test_the_page_shows_what_is_tested() -> None:
+    """The recipe is the code that runs here, word for word."""
+    code = SCRIPT.read_text(encoding="utf-8")
+    recipe = code[code.index("class SaveLoader") : code.index("class Regression")]
+
+    assert recipe.strip() in PAGE.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

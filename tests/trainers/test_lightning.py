@@ -1,5 +1,6 @@
 """Lightning: its checkpoints hold the loader's place; resumed, the rest of the epoch follows."""
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ lightning = pytest.importorskip(
 pytestmark = [
     # Lightning 2.6 asks for torch's trees in a way that newer torch deprecates
     pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning"),
+    # a run is resumed into its own folder
+    pytest.mark.filterwarnings("ignore:Checkpoint directory .* is not empty:UserWarning"),
 ]
 
 
@@ -64,12 +67,10 @@ def fit(
     return model.seen
 
 
-def test_checkpoints_hold_the_place(
-    tmp_path: Path, uneven_root: Path, all_keys: list[str]
-) -> None:
+def test_checkpoints_hold_the_place(tmp_path: Path, uneven_root: Path, all_keys: list[str]) -> None:
     """Stopped after any step and resumed: exactly the rest, then the next epoch."""
     whole = fit(uneven_root, tmp_path / "whole", max_epochs=3)
-    epochs = [sorted(sum((keys for epoch, keys in whole if epoch == e), [])) for e in range(3)]
+    epochs = [sorted(chain(*(keys for epoch, keys in whole if epoch == e))) for e in range(3)]
 
     assert [epoch for epoch, _ in whole] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert epochs == [all_keys] * 3
@@ -78,7 +79,7 @@ def test_checkpoints_hold_the_place(
         last = tmp_path / f"{stop}" / f"step={stop}.ckpt"
         saved = torch.load(last, weights_only=True)["loops"]["fit_loop"]["state_dict"]
         assert [state["batch"] for state in saved["combined_loader"]] == [stop % 3]
-        resumed = fit(uneven_root, tmp_path / "resumed", last, max_epochs=3)
+        resumed = fit(uneven_root, last.parent, last, max_epochs=3)
 
         assert stopped + resumed == whole, f"differs when stopped after step {stop}"
 
@@ -105,3 +106,16 @@ def test_validation_loaders_begin_anew(tmp_path: Path, uneven_root: Path) -> Non
     trainer.fit(Validated(), make_loader(uneven_root), validation)
 
     assert len(seen) == 8 + 2 * 23
+
+
+@pytest.mark.slow
+def test_two_processes_of_lightnings_own_launcher(
+    tmp_path: Path, uneven_root: Path, all_keys: list[str], launch: Any, read_ranks: Any
+) -> None:
+    """A loader made in the hook knows its rank: even steps, each sample once."""
+    done = launch("lightning_ddp.py", None, uneven_root, tmp_path)
+    assert done.returncode == 0, done.stdout
+    (first,), (second,) = read_ranks(tmp_path, 2)
+
+    assert len(first) == len(second) == 3
+    assert sorted(chain(*first, *second)) == all_keys

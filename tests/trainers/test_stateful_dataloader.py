@@ -1,7 +1,7 @@
 """torchdata's StatefulDataLoader over a stream that remembers where it was."""
 
 import json
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import pytest
@@ -46,7 +46,7 @@ def test_resumes_in_mid_epoch(small_dataset: vw.ShardedDataset, num_workers: int
     for epoch in range(2):
         stream.set_epoch(epoch)
         epochs.append(keys(loader))
-    assert sorted(sum(epochs[1], [])) == sorted(small_dataset.column("key"))
+    assert sorted(chain(*epochs[1])) == sorted(small_dataset.column("key"))
     assert epochs[0] != epochs[1]
 
     stream, loader = make_loader(small_dataset, num_workers)
@@ -96,7 +96,7 @@ def test_beyond_the_first_chunk(small_dataset: vw.ShardedDataset) -> None:
 def test_what_does_not_fit_is_refused(small_dataset: vw.ShardedDataset) -> None:
     """Other readers, another order, other data, no state."""
     state = make_stream(small_dataset, world=vw.World(0, 2)).state_dict()
-    with pytest.raises(vw.ConfigError, match="saved by 2 readers .* here are 3"):
+    with pytest.raises(vw.ConfigError, match=r"saved by 2 readers .* here are 3"):
         make_stream(small_dataset, world=vw.World(0, 3)).load_state_dict(state)
     make_stream(small_dataset, world=vw.World(1, 2)).load_state_dict(state)
     with pytest.raises(vw.ConfigError, match="seed was 0, is 1"):
@@ -110,7 +110,7 @@ def test_what_does_not_fit_is_refused(small_dataset: vw.ShardedDataset) -> None:
 
 def test_streams_that_cannot_be_counted_are_refused(small_dataset: vw.ShardedDataset) -> None:
     """Stages that drop samples, and shards without an index."""
-    with pytest.raises(vw.ConfigError, match="Batch.*says nothing about what was read"):
+    with pytest.raises(vw.ConfigError, match=r"Batch.*says nothing about what was read"):
         vw.StatefulStream(vw.stream(small_dataset).compose(vw.Batch(2)))
     with pytest.raises(vw.ConfigError, match="Make an index"):
         vw.StatefulStream(vw.stream(f"{small_dataset.url}/train-000000.tar"))

@@ -1,6 +1,7 @@
 """Real `torchrun` jobs on the CPU: even steps, each sample once, and resume with fewer ranks."""
 
 import json
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +73,10 @@ def test_plain_loops_under_two_ranks(
 
     given = {
         "stream": [[rank[epoch]["stream"] for rank in ranks] for epoch in range(2)],
-        "loader": [[sum(rank[epoch]["loader"], []) for rank in ranks] for epoch in range(2)],
+        "loader": [[list(chain(*rank[epoch]["loader"])) for rank in ranks] for epoch in range(2)],
     }
     for epochs in given.values():
-        assert [sorted(sum(parts, [])) for parts in epochs] == [all_keys, all_keys]
+        assert [sorted(chain(*parts)) for parts in epochs] == [all_keys, all_keys]
         assert epochs[0] != epochs[1]
     for epoch in range(2):
         assert [len(rank[epoch]["loader"]) for rank in ranks] == [3, 3]

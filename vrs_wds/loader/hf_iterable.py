@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import datasets
 
@@ -67,7 +68,7 @@ def cut_parts(length: int, num_parts: int) -> list[tuple[int, int]]:
     """
     count = max(1, min(num_parts, length))
     edges = [i * length // count for i in range(count + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def main(root: str, out: Path) -> None:
     model, optimizer, prepared = accelerator.prepare(model, optimizer, loader)
     accelerator.register_for_checkpointing(loader)
 
-    def train(batches: object) -> list[list[str]]:
+    def train(model, optimizer, batches) -> list[list[str]]:
         given = []
         for batch in batches:
             loss = model(batch["image"].to(accelerator.device).flatten(1) / 255).mean()
@@ -38,13 +38,13 @@ def main(root: str, out: Path) -> None:
             given.append([k for k, r in zip(batch["__key__"], batch["mask"], strict=True) if r])
         return given
 
-    line = {"left_alone": prepared is loader, "first": train(loader)}
+    line = {"left_alone": prepared is loader, "first": train(model, optimizer, loader)}
     second = iter(loader)
-    line["second"] = train([next(second)])
+    line["second"] = train(model, optimizer, [next(second)])
     accelerator.save_state(str(out / "state"))
-    rest = train(second)
+    rest = train(model, optimizer, second)
     accelerator.load_state(str(out / "state"))
-    line["rest"], line["resumed"] = rest, train(loader)
+    line["rest"], line["resumed"] = rest, train(model, optimizer, loader)
 
     # A DataLoader that Accelerate is to share out must give everything to every rank.
     for dispatch in (False, True):
