@@ -1,4 +1,4 @@
-"""Real `torchrun` jobs on the CPU: even steps, each sample once, and resume with fewer ranks."""
+"""Real `torchrun` jobs on the CPU: even steps, each sample once, and resume on fewer ranks."""
 
 import json
 from itertools import chain
@@ -7,79 +7,69 @@ from typing import Any
 
 import pytest
 
+STEPS_OF_EPOCH = 3
 NEVER = -1
 
 
-def run_ddp(launch: Any, out: Path, root: Path, num_ranks: int, killed_at: int = NEVER) -> Any:
-    """Run the training script; its checkpoint lies beside `out`."""
-    out.mkdir()
-    return launch("ddp.py", num_ranks, root, out, out.with_suffix(".pt"), killed_at)
+def global_batches(ranks: list[list[list[str]]]) -> list[list[str]]:
+    """Return the keys of each global batch, sorted; every rank must have as many."""
+    return [sorted(chain(*parts)) for parts in zip(*ranks, strict=True)]
 
 
-def global_batches(ranks: list[list[dict[str, Any]]]) -> list[list[str]]:
-    """Return the keys of each global batch, sorted."""
-    return [sorted(k for line in lines for k in line["keys"]) for lines in zip(*ranks, strict=True)]
+def keys_of(ranks: list[list[dict[str, Any]]]) -> list[list[list[str]]]:
+    """Return the keys of each step of each rank."""
+    return [[line["keys"] for line in lines] for lines in ranks]
 
 
-def check_run(ranks: list[list[dict[str, Any]]], all_keys: list[str]) -> None:
-    """Both epochs: even steps, each sample once, one state, orders that differ."""
-    batches = global_batches(ranks)
-    states = [[json.dumps(line["state"]) for line in lines] for lines in ranks]
-    steps_of_epoch = len(batches) // 2
-
-    assert [[line["epoch"] for line in lines] for lines in ranks] == (
-        [[0] * steps_of_epoch + [1] * steps_of_epoch] * len(ranks)
-    )
-    assert steps_of_epoch == 3
-    assert all(of_rank == states[0] for of_rank in states)
-    for epoch in (batches[:steps_of_epoch], batches[steps_of_epoch:]):
-        assert sorted(key for batch in epoch for key in batch) == all_keys
-    assert batches[:steps_of_epoch] != batches[steps_of_epoch:]
+def states_of(ranks: list[list[dict[str, Any]]]) -> list[list[str]]:
+    """Return the loader's state after each step of each rank, as text."""
+    return [[json.dumps(line["state"]) for line in lines] for lines in ranks]
 
 
 @pytest.mark.slow
-def test_four_ranks_one_killed_and_resumed_by_two(
+def test_two_ranks_four_ranks_one_killed_and_resumed_by_two(
     tmp_path: Path, uneven_root: Path, all_keys: list[str], launch: Any, read_ranks: Any
 ) -> None:
-    """Fewer shards than ranks. The global batches go on as those of an undisturbed run."""
-    done = run_ddp(launch, tmp_path / "undisturbed", uneven_root, 4)
-    assert done.returncode == 0, done.stdout
-    undisturbed = read_ranks(tmp_path / "undisturbed", 4)
-    check_run(undisturbed, all_keys)
+    """Three shards of uneven size: fewer than ranks, or than readers.
 
-    killed = tmp_path / "killed"
-    done = run_ddp(launch, killed, uneven_root, 4, killed_at=2)
-    assert done.returncode != 0
-    assert "SIGKILL" in done.stdout
-    before = read_ranks(killed, 4)
-    assert [len(lines) for lines in before] == [2] * 4
-
-    done = launch("ddp.py", 2, uneven_root, killed, killed.with_suffix(".pt"), NEVER)
-    assert done.returncode == 0, done.stdout
-    resumed = read_ranks(killed, 2)
-    assert resumed[0][0]["step"] == 3
-    assert global_batches(before) + global_batches(resumed) == global_batches(undisturbed)
-    assert [line["state"] for line in resumed[1]] == [line["state"] for line in undisturbed[0][2:]]
-
-
-@pytest.mark.slow
-def test_plain_loops_under_two_ranks(
-    tmp_path: Path, uneven_root: Path, all_keys: list[str], launch: Any, read_ranks: Any
-) -> None:
-    """Our loader; PyTorch's with four readers of three shards, and with a sampler."""
+    Two ranks run undisturbed for two epochs. Of four, one is killed in the second epoch; two go on
+    from the last checkpoint.
+    """
     done = launch("plain_loops.py", 2, uneven_root, tmp_path)
     assert done.returncode == 0, done.stdout
-    ranks = read_ranks(tmp_path, 2)
+    undisturbed = read_ranks(tmp_path, 2)
+    check_pytorchs_loaders(undisturbed, all_keys)
+    expected = global_batches([list(chain(*(e["loader"] for e in rank))) for rank in undisturbed])
+    epochs = expected[:STEPS_OF_EPOCH], expected[STEPS_OF_EPOCH:]
+    assert [sorted(chain(*epoch)) for epoch in epochs] == [all_keys, all_keys]
+    assert epochs[0] != epochs[1]
 
-    given = {
-        "stream": [[rank[epoch]["stream"] for rank in ranks] for epoch in range(2)],
-        "loader": [[list(chain(*rank[epoch]["loader"])) for rank in ranks] for epoch in range(2)],
-    }
-    for epochs in given.values():
-        assert [sorted(chain(*parts)) for parts in epochs] == [all_keys, all_keys]
-        assert epochs[0] != epochs[1]
+    checkpoint = tmp_path / "last.pt"
+    done = launch("ddp.py", 4, uneven_root, tmp_path, checkpoint, STEPS_OF_EPOCH + 1)
+    assert done.returncode != 0
+    assert "SIGKILL" in done.stdout, done.stdout
+    killed = read_ranks(tmp_path, 4)
+    assert [[line["epoch"] for line in lines] for lines in killed] == [[0, 0, 0, 1]] * 4
+    assert global_batches(keys_of(killed)) == expected[: STEPS_OF_EPOCH + 1]
+
+    done = launch("ddp.py", 2, uneven_root, tmp_path, checkpoint, NEVER)
+    assert done.returncode == 0, done.stdout
+    resumed = read_ranks(tmp_path, 2)
+    assert resumed[0][0]["step"] == STEPS_OF_EPOCH + 2
+    assert global_batches(keys_of(killed)) + global_batches(keys_of(resumed)) == expected
+
+    for ranks in (killed, resumed):
+        states = states_of(ranks)
+        assert states == [states[0]] * len(ranks)
+    assert resumed[0][-1]["state"]["epoch"] == 2
+
+
+def check_pytorchs_loaders(ranks: list[list[dict[str, Any]]], all_keys: list[str]) -> None:
+    """PyTorch's DataLoader: four readers of three shards, and a sampler."""
+    epochs = [[key for rank in ranks for key in rank[epoch]["stream"]] for epoch in range(2)]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == all_keys
+    assert epochs[0] != epochs[1]
     for epoch in range(2):
-        assert [len(rank[epoch]["loader"]) for rank in ranks] == [3, 3]
         parts = [rank[epoch]["map"] for rank in ranks]
         # 23 samples, two ranks: the sampler repeats one.
         assert [len(part) for part in parts] == [12, 12]
