@@ -37,11 +37,13 @@ if TYPE_CHECKING:
     from vrs_wds.inspect.view import SampleView as SampleView
     from vrs_wds.inspect.view import view_sample as view_sample
     from vrs_wds.loader.detect import detect_world as detect_world
+    from vrs_wds.loader.hf_iterable import to_hf_iterable as to_hf_iterable
     from vrs_wds.loader.loader import StreamingLoader as StreamingLoader
     from vrs_wds.loader.map_dataset import MapDataset as MapDataset
     from vrs_wds.loader.mix import MixedLoader as MixedLoader
     from vrs_wds.loader.mix import Part as Part
     from vrs_wds.loader.mix import mix as mix
+    from vrs_wds.loader.stateful_stream import StatefulStream as StatefulStream
     from vrs_wds.loader.stream import Stream as Stream
     from vrs_wds.loader.stream import stream as stream
     from vrs_wds.order.world import World as World
@@ -117,6 +119,7 @@ _MODULES = {
     "Source": "sample",
     "SourceError": "errors",
     "SourceSample": "sample",
+    "StatefulStream": "loader.stateful_stream",
     "Stream": "loader.stream",
     "StreamingLoader": "loader.loader",
     "TargetOptions": "tasks.task",
@@ -142,6 +145,7 @@ _MODULES = {
     "open_dataset": "reader.dataset",
     "register_task": "tasks.registry",
     "stream": "loader.stream",
+    "to_hf_iterable": "loader.hf_iterable",
     "verify": "reader.verify",
     "view_batch": "inspect.batch",
     "view_sample": "inspect.view",

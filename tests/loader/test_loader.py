@@ -345,6 +345,23 @@ def test_a_picture_that_does_not_decode_is_a_bad_sample(tmp_path: Path) -> None:
         list(StreamingLoader(tmp_path))
 
 
+def test_a_loader_made_before_the_ranks_were_known_is_refused(
+    small_dataset: ShardedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every rank would give every sample; a world that is given is believed."""
+    early = StreamingLoader(small_dataset, stages=[])
+    given = StreamingLoader(small_dataset, stages=[], world=World())
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+
+    with pytest.raises(
+        ConfigError, match=r"made as rank 0 of 1, but this is rank 1 of 2\. Make it"
+    ):
+        iter(early)
+    assert len(list(given)) == 23
+    assert len(list(StreamingLoader(small_dataset, stages=[]))) == 12
+
+
 def test_repr_names_dataset_order_and_stages(small_dataset: ShardedDataset) -> None:
     """As a list of what happens to a sample; as HTML too."""
     loader = StreamingLoader(small_dataset, task="vqa", batch_size=4, shuffle=True)

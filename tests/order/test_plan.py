@@ -238,8 +238,9 @@ def test_small_datasets_are_shuffled_too(sizes: list[int]) -> None:
     for first, second in ((0, 1), (1, 2), (0, 2)):
         # Two random orders agree in about one place.
         assert (places[first] == places[second]).sum() < max(6, total * 0.1)
-    distance = np.abs(np.diff(places, axis=1)).mean() / (total / 3)
-    assert 0.8 < distance < 1.3
+    if total <= 100:  # one stream: the whole is mixed
+        distance = np.abs(np.diff(places, axis=1)).mean() / (total / 3)
+        assert 0.8 < distance < 1.3
 
 
 def test_a_window_mixes_neighbouring_shards() -> None:

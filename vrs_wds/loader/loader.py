@@ -121,6 +121,7 @@ class StreamingLoader:
         _check_options(num_workers, num_threads, prefetch_factor, persistent_workers)
         self.batch = Batch(batch_size, drop_last=drop_last, ragged=ragged)
         self.world = detect_world() if world is None else world
+        self._found_world = world is None
         self.order = DatasetOrder(
             self.dataset,
             PlanOptions(
@@ -224,6 +225,7 @@ class StreamingLoader:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield the batches of the next epoch; after `load_state_dict`, the rest of its epoch."""
+        self._check_world()
         epoch, start = self.epoch, self._start
         self.epoch, self._start = epoch + 1, 0
         self._given = (epoch, start)
@@ -286,6 +288,16 @@ class StreamingLoader:
         """Return the first stage that may change the number of samples, if there is one."""
         stages = [*self._sample_stages, *self._stream_stages]
         return next((s for s in stages if not getattr(s, "one_to_one", False)), None)
+
+    def _check_world(self) -> None:
+        """Refuse to go on as one of other ranks: each would give what others give too."""
+        now = detect_world() if self._found_world else self.world
+        if (now.rank, now.world_size) != (self.world.rank, self.world.world_size):
+            raise ConfigError(
+                f"world: the loader was made as rank {self.world.rank} of {self.world.world_size}, "
+                f"but this is rank {now.rank} of {now.world_size}. Make it after the process group "
+                "is initialized (with Lightning: in `train_dataloader()`), or pass world=..."
+            )
 
     def _require_plan(self, method: str) -> None:
         if (loose := self._loose_stage()) is not None:

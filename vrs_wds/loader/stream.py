@@ -85,16 +85,27 @@ class IndexedSource:
 
     def __call__(self) -> Iterator[SampleDict]:
         """Yield raw samples: `__key__`, `__url__` and bytes by extension."""
-        world = detect_world() if self.world is None else self.world
-        size = _CHUNK * world.world_size * world.num_workers
-        order = DatasetOrder(self.dataset, replace(self.options, global_batch_size=size))
-        for chunk in order.batches(int(self.epoch), world):
+        return self.samples(int(self.epoch), 0)
+
+    def samples(self, epoch: int, start: int) -> Iterator[SampleDict]:
+        """Yield this reader's raw samples of an epoch, but for the first `start`."""
+        world, order = self.place()
+        # A reader has as many samples of each chunk, but for the last one.
+        chunks, start = divmod(start, _CHUNK)
+        for chunk in order.batches(epoch, world, start=chunks):
             # Repeated samples would fill up the last chunk of some ranks; of the others each
             # worker takes a run.
             mine = chunk.numbers[chunk.mask]
-            places = np.array_split(mine, world.num_workers)[world.worker].tolist()
+            places = np.array_split(mine, world.num_workers)[world.worker].tolist()[start:]
+            start = 0
             for sample in self.dataset.get_many(places, extensions=self.extensions):
                 yield sample.to_dict()
+
+    def place(self) -> tuple[World, DatasetOrder]:
+        """Return which reader this is, and the order that all of them share."""
+        world = detect_world() if self.world is None else self.world
+        size = _CHUNK * world.num_readers
+        return world, DatasetOrder(self.dataset, replace(self.options, global_batch_size=size))
 
     def __repr__(self) -> str:
         return f"{self.dataset!r}, {DatasetOrder(self.dataset, self.options)}"

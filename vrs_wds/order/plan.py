@@ -57,7 +57,7 @@ class PlanOptions:
     shards of its own."""
     tail: TailRule = "exact"
     min_stream_samples: int = 64
-    """With fewer samples a stream, there are fewer streams: the window mixes within a stream only."""
+    """With fewer in a stream there are fewer streams: a window mixes within one stream only."""
 
     def __post_init__(self) -> None:
         for option, value, least in (
