@@ -129,7 +129,9 @@ def _manifest(num_shards: int, in_shard: int) -> bytes:
         split="train",
         num_samples=num_shards * in_shard,
         fingerprint="0" * 64,
-        index=m.FileInfo(url="train.index.parquet", filesize=1, sha256="0" * 64),
+        index=m.FileInfo(
+            url="train.index.parquet", filesize=1, sha256="0" * 64, footer_sha256="0" * 64
+        ),
         extensions=("png",),
         tasks={},
         layers=(m.Layer(name="base", start=0, stop=num_shards),),

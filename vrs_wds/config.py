@@ -24,7 +24,7 @@ def load_config(path: str | Path) -> ShardConfig:
     """
     try:
         values = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, KeyError, RecursionError) as error:
         raise ConfigError(f"{path}: expected YAML: {error}") from error
     return parse_config({} if values is None else values, where=str(path))
 

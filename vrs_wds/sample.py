@@ -67,18 +67,27 @@ def name_to_key(name: str) -> str:
     """Map any name to a key, reversibly: `key_to_name(name_to_key(name)) == name`.
 
     A byte of the UTF-8 name outside the grammar becomes `-xHH` (upper case hex); so does a dash
-    that would otherwise read as an escape, and a slash with nothing on one side. Other names stay.
+    that would otherwise read as an escape, a slash with nothing on one side, and the first
+    character of `__x__` and `__MACOSX/`, which readers pass over. Other names stay.
 
     >>> name_to_key("P0003_0002"), name_to_key("tile 1.5/a")
     ('P0003_0002', 'tile-x201-x2E5/a')
 
     Raises:
-        KeyFormatError: if the name is empty.
+        KeyFormatError: if the name is empty, or no text.
     """
     if not name:
         raise KeyFormatError("A sample's name is empty; a key needs at least one character.")
-    data = name.encode("utf-8", errors="surrogateescape")
-    return _TO_ESCAPE.sub(lambda match: b"-x%02X" % match[0][0], data).decode("ascii")
+    try:
+        data = name.encode("utf-8", errors="surrogateescape")
+    except UnicodeEncodeError as error:
+        raise KeyFormatError(f"name {name!r}: expected a text that UTF-8 can hold.") from error
+    key = _TO_ESCAPE.sub(lambda match: b"-x%02X" % match[0][0], data).decode("ascii")
+    # Readers pass over members whose names have these forms.
+    folder, slash, base = key.rpartition("/")
+    if base.startswith("__") and base.endswith("__"):
+        key = f"{folder}{slash}-x5F{base[1:]}"
+    return f"-x5F{key[1:]}" if key.startswith("__MACOSX/") else key
 
 
 def key_to_name(key: str) -> str:
@@ -97,7 +106,7 @@ def check_key(key: str) -> str:
     Raises:
         KeyFormatError: if it does not.
     """
-    if not _KEY.fullmatch(key):
+    if not _KEY.fullmatch(key) or split_member_name(f"{key}.x") is None:
         raise KeyFormatError(
             f"key {key!r}: expected path components of A-Z, a-z, 0-9, '_' and '-' with single "
             "slashes between them. Map names with vrs_wds.name_to_key."
@@ -120,7 +129,7 @@ def split_member_name(name: str) -> tuple[str, str] | None:
         return None
     key, extension = match.groups()
     base = key.rpartition("/")[2]
-    if base.startswith("__") and base.endswith("__"):
+    if (base.startswith("__") and base.endswith("__")) or extension.startswith("__"):
         return None
     return key, extension.lower()
 

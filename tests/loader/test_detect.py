@@ -2,6 +2,7 @@
 
 import pytest
 
+from vrs_wds.errors import ConfigError
 from vrs_wds.loader.detect import detect_world
 from vrs_wds.order.world import World
 
@@ -28,3 +29,12 @@ def test_ranks_come_from_the_launcher(
         monkeypatch.setenv(name, value)
 
     assert detect_world() == expected
+
+
+@pytest.mark.parametrize("rank", ["5", "x", "-1"])
+def test_ranks_that_cannot_be(monkeypatch: pytest.MonkeyPatch, rank: str) -> None:
+    """The message names the variable."""
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match=f"RANK='{rank}' and WORLD_SIZE='2'"):
+        detect_world()

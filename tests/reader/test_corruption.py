@@ -1,16 +1,25 @@
 """Truncated shards and flipped bytes are found on every read, and named."""
 
+import hashlib
+import io
+import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vrs_wds.errors import ChecksumMismatch, ShardNotFound, ShardTruncated
+from vrs_wds.errors import ChecksumMismatch, ManifestError, ShardNotFound, ShardTruncated
 from vrs_wds.reader.dataset import ShardedDataset, open_dataset
 from vrs_wds.reader.verify import verify
+from vrs_wds.sample import SourceSample
+from vrs_wds.shard.index_table import footer_size
+from vrs_wds.writer.write import write_shards
 
 SHARD = 1
 
@@ -146,9 +155,6 @@ def test_verify_decodes_images_when_asked(tmp_path: Path) -> None:
     import numpy as np
     from PIL import Image
 
-    from vrs_wds.sample import SourceSample
-    from vrs_wds.writer.write import write_shards
-
     buffer = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(buffer, "PNG")
@@ -158,3 +164,78 @@ def test_verify_decodes_images_when_asked(tmp_path: Path) -> None:
     assert verify(tmp_path).ok
     report = verify(tmp_path, decode=True)
     assert "sample 'a': member 'png'" in str(report.problems[0])
+
+
+@given(data=st.data())
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_flipped_byte_in_the_index_is_never_believed(root: Path, data: Any) -> None:
+    """Anywhere: one clear error, or everything is as it was."""
+    path = root / "train.index.parquet"
+    original = path.read_bytes()
+    expected = contents(open_dataset(root))
+    place = data.draw(st.integers(0, len(original) - 1))
+    damaged = bytearray(original)
+    damaged[place] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(damaged)
+    try:
+        assert contents(open_dataset(root)) == expected
+    except ManifestError as error:
+        assert "train.index.parquet" in str(error)
+    finally:
+        path.write_bytes(original)
+
+
+def contents(dataset: ShardedDataset) -> list[Any]:
+    """Return all that a dataset says of its samples."""
+    columns = [dataset.column(name) for name in dataset.columns()]
+    return [*columns, [(sample.key, dict(sample.members)) for sample in dataset]]
+
+
+def test_an_index_that_lies_is_found_by_verify(root: Path) -> None:
+    """Consistent with its checksums, and still not what the shards hold."""
+    path = root / "train.index.parquet"
+    table = pq.read_table(path)
+    keys = table["key"].to_pylist()
+    swapped = table.set_column(0, "key", pa.array([keys[1], keys[0], *keys[2:]]))
+    sink = io.BytesIO()
+    with pq.ParquetWriter(sink, table.schema) as writer:
+        starts = open_dataset(root).shard_starts
+        for start, stop in pairwise(starts):
+            writer.write_table(swapped.slice(start, stop - start))
+    data = sink.getvalue()
+    path.write_bytes(data)
+    manifest = json.loads((root / "train.json").read_text())
+    footer = data[-footer_size(data[-8:]) :]
+    manifest["vrs_wds"]["index"] |= {
+        "filesize": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "footer_sha256": hashlib.sha256(footer).hexdigest(),
+    }
+    (root / "train.json").write_text(json.dumps(manifest))
+
+    assert open_dataset(root)[0].key == keys[1]
+    problems = [str(problem) for problem in verify(root).problems]
+    assert any("is not where the index" in problem for problem in problems)
+
+
+def test_an_open_dataset_does_not_mix_with_one_written_over_it(root: Path) -> None:
+    """What it has not read yet is refused."""
+    dataset = open_dataset(root)
+    dataset[0]
+    samples = [SourceSample(s.key, s["png"], "png") for s in reversed(list(dataset))]
+    opened = open_dataset(root)
+    write_shards(samples, root, split="train", overwrite=True)
+
+    with pytest.raises(ManifestError, match="Open the dataset again"):
+        opened.column("key")
+    assert dataset[20].key == "tile_0020"  # all of it was read: the old one, whole
+
+
+def test_places_outside_of_a_shard_are_refused(root: Path) -> None:
+    """Whatever an index says: no negative places, no huge reads, no shard that is not there."""
+    dataset = open_dataset(root)
+    for shard, offset, size in ((9, 0, 1), (-1, 0, 1), (0, -5, 1), (0, 0, 2**62), (0, 2**40, 1)):
+        with pytest.raises(ManifestError, match="lies outside of its shard"):
+            dataset._check_range("a", "png", shard, offset, size)

@@ -179,7 +179,7 @@ def test_a_damaged_index_is_one_clear_error(
     (tmp_path / "train.json").write_bytes((small_root / "train.json").read_bytes())
     (tmp_path / "train.index.parquet").write_bytes(damage)
 
-    with pytest.raises(ManifestError, match=r"promises a Parquet file.*vrs-wds index --overwrite"):
+    with pytest.raises(ManifestError, match=r"promises [0-9,]+ bytes.*vrs-wds index --overwrite"):
         open_dataset(tmp_path, "train")[0]
 
 
@@ -188,7 +188,7 @@ def test_an_index_of_another_dataset_is_refused(small_root: Path, tmp_path: Path
     write_shards([SourceSample("a", _png(), "png")], tmp_path, split="train")
     (tmp_path / "train.json").write_bytes((small_root / "train.json").read_bytes())
 
-    with pytest.raises(ManifestError, match="4 row groups, one a shard; found 1"):
+    with pytest.raises(ManifestError, match=r"promises [0-9,]+ bytes; found"):
         open_dataset(tmp_path, "train")[0]
 
 

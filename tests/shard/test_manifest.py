@@ -34,7 +34,7 @@ def test_shards_elsewhere_are_refused(data: bytes, url: str) -> None:
     manifest = json.loads(data)
     manifest["shardlist"][0]["url"] = url
 
-    with pytest.raises(ManifestError, match="beside the manifest"):
+    with pytest.raises(ManifestError, match="files beside the manifest"):
         decode_manifest(json.dumps(manifest).encode(), where="x")
 
 

@@ -5,8 +5,8 @@ import traceback
 
 
 def out(text: str = "") -> None:
-    """Print a line of results."""
-    print(text)
+    """Print a line of results; control characters of names are shown, not sent."""
+    print("".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text))
 
 
 def out_bytes(data: bytes) -> None:

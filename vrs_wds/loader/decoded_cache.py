@@ -6,6 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from vrs_wds.forks import reset_in_children
+
 V = TypeVar("V")
 
 
@@ -17,9 +19,11 @@ class DecodedCache:
 
     def __init__(self, max_items: int) -> None:
         self._max_items = max_items
-        self._reset()
+        self.reset_after_fork()
+        reset_in_children(self)
 
-    def _reset(self) -> None:
+    def reset_after_fork(self) -> None:
+        """Begin empty, with a lock that nobody holds."""
         self._lock = threading.Lock()
         self._results: OrderedDict[int, Future[Any]] = OrderedDict()
 
@@ -53,5 +57,4 @@ class DecodedCache:
         return {"_max_items": self._max_items}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._max_items = state["_max_items"]
-        self._reset()
+        self.__init__(state["_max_items"])  # type: ignore[misc]  # a fresh one

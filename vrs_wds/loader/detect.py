@@ -5,6 +5,7 @@ import os
 import torch.distributed
 from torch.utils.data import get_worker_info
 
+from vrs_wds.errors import ConfigError
 from vrs_wds.order.world import World
 
 
@@ -27,5 +28,12 @@ def _ranks() -> tuple[int, int]:
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     for rank, world_size in (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")):
         if rank in os.environ and world_size in os.environ:
-            return int(os.environ[rank]), int(os.environ[world_size])
+            try:
+                found = World(int(os.environ[rank]), int(os.environ[world_size]))
+            except ValueError as error:
+                raise ConfigError(
+                    f"the environment says {rank}={os.environ[rank]!r} and {world_size}="
+                    f"{os.environ[world_size]!r}: expected a rank from 0, below the number of them."
+                ) from error
+            return found.rank, found.world_size
     return 0, 1

@@ -4,7 +4,6 @@ import sys
 import warnings
 from collections.abc import Generator, Iterable, Iterator
 from pickle import PicklingError
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from vrs_wds.errors import ConfigError
 from vrs_wds.loader.batches import Results
 from vrs_wds.loader.executor import ChunkReader, chunked
 from vrs_wds.order.plan import RankBatch
+from vrs_wds.tasks.registry import register_task, registered_tasks
 
 
 class _WorkerBatches(IterableDataset[Results]):
@@ -25,15 +25,18 @@ class _WorkerBatches(IterableDataset[Results]):
         # place and item; the first row says how many follow.
         self._examples = examples
         self._batch_size = batch_size
+        self._tasks = registered_tasks()
 
     def __iter__(self) -> Iterator[Results]:
         info = get_worker_info()
         assert info is not None  # noqa: S101 - only ever iterated by workers
+        for task in self._tasks:  # a script's own are registered in its main part
+            register_task(task)
         length = int(self._examples[0, 0])
         examples = [(place, item) for place, item in self._examples[1 : length + 1].tolist()]
         batches = list(chunked(examples, self._batch_size))
         for batch in batches[info.id :: info.num_workers]:
-            yield [_to_shared(sample) for sample in self._reader(batch)]
+            yield _to_shared(self._reader(batch))
 
 
 class WorkerPool:
@@ -52,6 +55,7 @@ class WorkerPool:
         self._examples = torch.zeros((max_examples + 1, 2), dtype=torch.int64)
         self._examples.share_memory_()  # type: ignore[no-untyped-call]
         self._reader = reader
+        self._run = 0
         self._loader = DataLoader(
             _WorkerBatches(reader, self._examples, batch_size),
             batch_size=None,
@@ -68,6 +72,8 @@ class WorkerPool:
 
         Every batch but the last must be full.
         """
+        self._run += 1
+        run = self._run
         batches = list(planned)
         if not batches:
             return
@@ -77,7 +83,12 @@ class WorkerPool:
         workers = self._start()
         for number, batch in enumerate(batches):
             results = _first(workers) if number == 0 else next(workers)
-            yield batch, [_from_shared(sample) for sample in results]
+            if run != self._run:
+                raise ConfigError(
+                    "another iteration of this loader was begun: with persistent_workers there is "
+                    "one at a time."
+                )
+            yield batch, _from_shared(results)
 
     def _start(self) -> Iterator[Results]:
         _refuse_interactive(self._reader.stages)
@@ -123,14 +134,27 @@ def _as_it_is(results: Results) -> Results:
     return results
 
 
-def _to_shared(sample: Any) -> Any:  # noqa: ANN401 - a sample or a bad one
-    """Turn the picture into a tensor: it travels in shared memory, an array would be pickled."""
-    if isinstance(sample, dict) and isinstance(sample.get("image"), np.ndarray):
-        return {**sample, "image": torch.from_numpy(sample["image"])}
-    return sample
+def _to_shared(results: Results) -> Results:
+    """Turn pictures into tensors, which travel in shared memory: arrays would be pickled.
+
+    Pictures of one size make one tensor, given in place of the first one's: each tensor takes an
+    open file.
+    """
+    arrays = {
+        i: result["image"]
+        for i, result in enumerate(results)
+        if isinstance(result, dict) and isinstance(result.get("image"), np.ndarray)
+    }
+    shared = [{**r, "image": None} if i in arrays else r for i, r in enumerate(results)]
+    if len({(array.shape, array.dtype) for array in arrays.values()}) == 1:
+        tensors = torch.from_numpy(np.stack(list(arrays.values())))
+        return [list(arrays), tensors, *shared]
+    single = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays.values()]
+    return [list(arrays), single, *shared]
 
 
-def _from_shared(sample: Any) -> Any:  # noqa: ANN401
-    if isinstance(sample, dict) and isinstance(sample.get("image"), torch.Tensor):
-        return {**sample, "image": sample["image"].numpy()}
-    return sample
+def _from_shared(received: Results) -> Results:
+    places, tensors, *results = received
+    for place, tensor in zip(places, tensors, strict=True):
+        results[place]["image"] = tensor.numpy()
+    return results

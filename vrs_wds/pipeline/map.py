@@ -22,9 +22,9 @@ class Map(SampleStage):
     def apply(self, sample: SampleDict, /) -> Iterable[SampleDict]:
         """Call the function."""
         result = self.function(sample)
-        if not isinstance(result, dict):
+        if result is None:
             raise TypeError(
-                f"Map({self.function!r}): expected a sample, a dict, got {type(result).__name__} "
-                f"for {place_of(sample)}. To drop samples, use Select."
+                f"Map({self.function!r}): expected a sample, got None for {place_of(sample)}. To "
+                "drop samples, use Select."
             )
         return (result,)

@@ -43,6 +43,11 @@ def open_dataset(url: str | Path, split: str | None = None) -> "ShardedDataset":
     except (FileNotFoundError, NotADirectoryError) as error:
         raise _not_found(store, name) from error
     manifest = decode_manifest(data, where=store.url_of(manifest_name(name)))
+    if manifest.vrs_wds.split != name:
+        raise ManifestError(
+            f"{store.url_of(manifest_name(name))}: expected the split {name!r}, found "
+            f"{manifest.vrs_wds.split!r}."
+        )
     _check_schemas(manifest, store.url_of(manifest_name(name)))
     return ShardedDataset(store, manifest, Index(store, manifest), None)
 
@@ -289,10 +294,12 @@ class ShardedDataset:
             for extension, columns in group.members.items():
                 size = int(columns.size[row])
                 if size != ABSENT and (wanted is None or extension in wanted):
+                    shard, offset = int(columns.shard[row]), int(columns.offset[row])
+                    self._check_range(keys[-1], extension, shard, offset, size)
                     requests.append(
                         MemberRequest(
-                            shard=int(columns.shard[row]),
-                            offset=int(columns.offset[row]),
+                            shard=shard,
+                            offset=offset,
                             size=size,
                             crc32c=int(columns.crc32c[row]),
                             sample=i,
@@ -300,6 +307,20 @@ class ShardedDataset:
                         )
                     )
         return keys, requests
+
+    def _check_range(self, key: str, extension: str, shard: int, offset: int, size: int) -> None:
+        """Refuse places outside of the shards: an index is not to be trusted with sizes."""
+        shards = self._manifest.shardlist
+        if (
+            not 0 <= shard < len(shards)
+            or min(offset, size) < 0
+            or offset + size > shards[shard].filesize
+        ):
+            raise ManifestError(
+                f"{self._store.url_of(self._manifest.vrs_wds.index.url)}: sample {key!r}: member "
+                f"{extension!r} lies outside of its shard (shard {shard}, offset {offset:,}, size "
+                f"{size:,}). Make the index anew with `vrs-wds index --overwrite`."
+            )
 
     def _sample(self, key: str, number: int, members: Mapping[str, bytes]) -> Sample:
         order = {extension: i for i, extension in enumerate(self.extensions)}

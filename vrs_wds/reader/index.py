@@ -1,12 +1,14 @@
 """A split's index, read a row group (a shard) at a time into numpy columns."""
 
 import bisect
+import hashlib
 import itertools
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +16,17 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vrs_wds.errors import ManifestError, SampleNotFound
-from vrs_wds.shard.index_table import MEMBER_COLUMNS, extensions_in, member_column
-from vrs_wds.shard.manifest import Manifest
+from vrs_wds.forks import reset_in_children
+from vrs_wds.shard.index_table import (
+    FOOTER_TAIL,
+    MEMBER_COLUMNS,
+    SAMPLE_COLUMNS,
+    count_column,
+    extensions_in,
+    footer_size,
+    member_column,
+)
+from vrs_wds.shard.manifest import FileInfo, Manifest
 from vrs_wds.storage.store import Store
 
 _MAX_GROUPS = 64
@@ -51,11 +62,14 @@ class Index:
         counts = [shard.nsamples for shard in manifest.shardlist[layer.start : layer.stop]]
         self.starts = list(itertools.accumulate(counts, initial=0))
         """Number of each shard's first sample; the last entry is the number of samples."""
-        self._reset()
+        self.reset_after_fork()
+        reset_in_children(self)
 
-    def _reset(self) -> None:
+    def reset_after_fork(self) -> None:
+        """Begin with nothing read, and a lock that nobody holds."""
         self._groups: OrderedDict[int, RowGroup] = OrderedDict()
         self._columns: dict[str, pa.ChunkedArray] = {}
+        self._is_checked = False
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
@@ -125,9 +139,6 @@ class Index:
             extensions = extensions_in(file.schema_arrow)
             names = [member_column(ext, name) for ext in extensions for name in MEMBER_COLUMNS]
             table = file.read_row_group(number, columns=["key", *names])
-        expected = self.starts[number + 1] - self.starts[number]
-        if table.num_rows != expected:
-            raise self._mismatch(f"{expected} rows in row group {number}", str(table.num_rows))
         return RowGroup(
             keys=table["key"],
             members={
@@ -138,50 +149,69 @@ class Index:
             },
         )
 
-    def _open(self) -> "_ParquetReader":
-        return _ParquetReader(self._store, self._manifest, len(self.starts) - 1)
+    @contextmanager
+    def _open(self) -> Iterator[pq.ParquetFile]:
+        """Open the index file; whatever is wrong with it is a `ManifestError`."""
+        info = self._manifest.vrs_wds.index
+        try:
+            if (size := self._store.size_of(info.url)) != info.filesize:
+                raise self._mismatch(f"{info.filesize:,} bytes", f"{size:,}")
+            self._check_footer(info)
+            with self._store.open_reader(info.url) as stream:
+                self._check_bytes(stream, info)
+                file = pq.ParquetFile(stream)
+                self._check_rows(file.metadata)
+                yield file
+        except FileNotFoundError as error:
+            raise self._mismatch("the index", "no file") from error
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise self._mismatch("a sound Parquet file", str(error)) from error
+
+    def _check_bytes(self, stream: BinaryIO, info: FileInfo) -> None:
+        """Compare the whole file with the manifest, once."""
+        if self._is_checked:
+            return
+        if hashlib.file_digest(stream, "sha256").hexdigest() != info.sha256:
+            raise self._mismatch("an index with another checksum", "its bytes were changed")
+        stream.seek(0)
+        self._is_checked = True
+
+    def _check_footer(self, info: FileInfo) -> None:
+        """Compare the file's end with the manifest, each time: it may have been replaced."""
+        tail = self._store.get_range(info.url, info.filesize - FOOTER_TAIL, FOOTER_TAIL)
+        try:
+            size = footer_size(tail)
+        except ValueError as error:
+            raise self._mismatch("a Parquet file", str(error)) from error
+        footer = self._store.get_range(info.url, max(0, info.filesize - size), size)
+        if hashlib.sha256(footer).hexdigest() != info.footer_sha256:
+            raise self._mismatch("an index with another checksum", "it was changed or replaced")
+
+    def _check_rows(self, metadata: pq.FileMetaData) -> None:
+        counts = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+        expected = np.diff(self.starts).tolist()
+        if len(counts) != len(expected):
+            raise self._mismatch(f"{len(expected)} row groups, one a shard", str(len(counts)))
+        for number, (found, wanted) in enumerate(zip(counts, expected, strict=True)):
+            if found != wanted:
+                raise self._mismatch(f"{wanted} rows in row group {number}", str(found))
+        columns = {*SAMPLE_COLUMNS, *(count_column(t) for t in self._manifest.vrs_wds.tasks)}
+        for extension in self._manifest.vrs_wds.extensions:
+            columns |= {member_column(extension, name) for name in MEMBER_COLUMNS}
+        if missing := columns - {*metadata.schema.to_arrow_schema().names}:
+            raise self._mismatch(f"a column {min(missing)!r}", "none of that name")
 
     def _mismatch(self, expected: str, found: str) -> ManifestError:
-        return _mismatch(self._store, self._manifest, expected, found)
+        return ManifestError(
+            f"{self._store.url_of(self._manifest.vrs_wds.index.url)}: the manifest promises "
+            f"{expected}; found {found}. Open the dataset again if it was written anew, or make "
+            "the index anew with `vrs-wds index --overwrite`."
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_store": self._store, "_manifest": self._manifest, "starts": self.starts}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._reset()
-
-
-class _ParquetReader:
-    """Opens the index file; a damaged one is a `ManifestError`."""
-
-    def __init__(self, store: Store, manifest: Manifest, num_groups: int) -> None:
-        self._store, self._manifest, self._num_groups = store, manifest, num_groups
-
-    def __enter__(self) -> pq.ParquetFile:
-        url = self._manifest.vrs_wds.index.url
-        self._context = self._store.open_reader(url)
-        try:
-            file = pq.ParquetFile(self._context.__enter__())
-        except FileNotFoundError as error:
-            raise _mismatch(self._store, self._manifest, "the index", "no file") from error
-        except (pa.ArrowInvalid, OSError) as error:
-            raise _mismatch(self._store, self._manifest, "a Parquet file", str(error)) from error
-        if file.num_row_groups != self._num_groups:
-            raise _mismatch(
-                self._store,
-                self._manifest,
-                f"{self._num_groups} row groups, one a shard",
-                str(file.num_row_groups),
-            )
-        return file
-
-    def __exit__(self, *exception: object) -> None:
-        self._context.__exit__(None, None, None)
-
-
-def _mismatch(store: Store, manifest: Manifest, expected: str, found: str) -> ManifestError:
-    return ManifestError(
-        f"{store.url_of(manifest.vrs_wds.index.url)}: the manifest promises {expected}; found "
-        f"{found}. Make the index anew with `vrs-wds index --overwrite`."
-    )
+        self.reset_after_fork()
+        reset_in_children(self)

@@ -1,7 +1,7 @@
 """`verify`: reads every byte of a split and compares it with manifest, index and schemas."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,10 +18,10 @@ from vrs_wds.errors import (
 from vrs_wds.images.decode import decode_rgb
 from vrs_wds.images.header import is_image_extension
 from vrs_wds.reader.dataset import ShardedDataset, open_dataset, parse_metadata
-from vrs_wds.sample import Sample
+from vrs_wds.sample import Sample, split_member_name
 from vrs_wds.shard.checksums import ShardHasher
 from vrs_wds.shard.manifest import ShardInfo
-from vrs_wds.shard.members import iter_members
+from vrs_wds.shard.members import Member, iter_members
 from vrs_wds.tasks.registry import get_task, task_names
 from vrs_wds.tasks.sidecars import check_sidecar
 
@@ -86,7 +86,7 @@ def verify(
     starts = dataset.shard_starts
     with tqdm(total=len(dataset), unit=" samples", desc="verify", disable=hidden) as bar:
         for number, info in enumerate(manifest.shardlist):
-            problems += _verify_shard(dataset, info)
+            problems += _verify_shard(dataset, number, info)
             for start in range(starts[number], starts[number + 1], _CHUNK):
                 stop = min(start + _CHUNK, starts[number + 1])
                 problems += _verify_samples(dataset, range(start, stop), decode=decode)
@@ -102,7 +102,7 @@ def verify(
     )
 
 
-def _verify_shard(dataset: ShardedDataset, info: ShardInfo) -> Iterator[SampleError]:
+def _verify_shard(dataset: ShardedDataset, number: int, info: ShardInfo) -> Iterator[SampleError]:
     """Compare a shard's bytes with the manifest, and its headers with themselves."""
     store, where = dataset.store, dataset.store.url_of(info.url)
     hasher = ShardHasher()
@@ -111,8 +111,7 @@ def _verify_shard(dataset: ShardedDataset, info: ShardInfo) -> Iterator[SampleEr
             while data := file.read(1 << 20):
                 hasher.update(data)
             file.seek(0)
-            for _ in iter_members(file, url=where):
-                pass
+            yield from _compare_index(dataset, number, iter_members(file, url=where), where)
     except FileNotFoundError:
         yield ShardNotFound(f"{where}: the manifest names this shard, but it is not there.")
         return
@@ -128,6 +127,35 @@ def _verify_shard(dataset: ShardedDataset, info: ShardInfo) -> Iterator[SampleEr
         yield ChecksumMismatch(
             f"{where}: expected SHA-256 {info.sha256[:16]}..., found {hasher.sha256[:16]}...: its "
             "bytes were changed. Fetch the shard again."
+        )
+
+
+def _compare_index(
+    dataset: ShardedDataset, number: int, members: Iterable[Member], where: str
+) -> Iterator[SampleError]:
+    """Compare what the index says of a shard with what is in it."""
+    start, stop = dataset.shard_starts[number : number + 2]
+    rows = dataset[start:stop]
+    keys = rows.column("key")
+    expected = {}
+    for extension in dataset.extensions:
+        columns = (rows.numbers_in(f"{extension}:{name}") for name in ("offset", "size"))
+        for key, offset, size in zip(keys, *columns, strict=True):
+            if size >= 0:
+                expected[key, extension] = (int(offset), int(size))
+    for member in members:
+        split = split_member_name(member.name)
+        if split is None:
+            continue
+        if expected.pop(split, None) != (member.offset, len(member.data)):
+            yield ChecksumMismatch(
+                f"{where}: sample {split[0]!r}: member {member.name!r} is not where the index "
+                "says, or not of its size: the index or the shard was changed."
+            )
+    for key, extension in expected:
+        yield ShardTruncated(
+            f"{where}: sample {key!r}: member '{key}.{extension}' is in the index and not in the "
+            "shard."
         )
 
 

@@ -54,7 +54,7 @@ def evaluate_where(
         raise ConfigError(
             f"where: {expression!r} is not an expression: {error}. Equality is ==."
         ) from error
-    except (TypeError, np.exceptions.DTypePromotionError) as error:
+    except (TypeError, np.exceptions.DTypePromotionError, pa.ArrowException) as error:
         raise ConfigError(f"where: {expression!r} compares what cannot be: {error}.") from error
     return mask
 
@@ -92,7 +92,12 @@ class _Evaluator:
         compare = _COMPARISONS.get(type(op))
         if compare is None:
             raise self._refuse(right, "this comparison is not known")
-        result = compare(self._value(left), self._value(right))
+        sides = self._value(left), self._value(right)
+        for column, constant in (sides, sides[::-1]):
+            numeric = isinstance(column, np.ndarray) and column.dtype != object
+            if numeric and isinstance(constant, str):
+                raise self._refuse(left, f"a number is compared with the text {constant!r}")
+        result = compare(*sides)
         if not isinstance(result, np.ndarray):
             raise self._refuse(left, "expected a column on one side")
         return result.astype(bool)

@@ -43,6 +43,9 @@ MEMBER_COLUMNS: dict[str, pa.DataType] = {
     "size": pa.int64(),
     "crc32c": pa.uint32(),
 }
+FOOTER_TAIL = 8
+"""A Parquet file ends with its footer's length, four bytes little-endian, and `PAR1`."""
+
 ABSENT = -1
 """Size of a member, or count of a sidecar, that a sample does not have."""
 
@@ -131,3 +134,17 @@ def _fact_kinds(tasks: Sequence[str]) -> dict[str, FactKind]:
         if task.name in tasks:
             kinds.update(task.fact_kinds)
     return kinds
+
+
+def footer_size(tail: bytes) -> int:
+    """Return the size of a Parquet file's footer with its tail, from the last eight bytes.
+
+    >>> footer_size(bytes([16, 0, 0, 0]) + b"PAR1")
+    24
+
+    Raises:
+        ValueError: if it is not the end of a Parquet file.
+    """
+    if len(tail) != FOOTER_TAIL or tail[4:] != b"PAR1":
+        raise ValueError("it does not end as a Parquet file does")
+    return int.from_bytes(tail[:4], "little") + FOOTER_TAIL

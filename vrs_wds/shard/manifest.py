@@ -32,6 +32,8 @@ class FileInfo(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     filesize: int
     sha256: str
+    footer_sha256: str
+    """Of Parquet's metadata at the end of the file: tells quickly whether it was replaced."""
 
 
 class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,12 +114,34 @@ def decode_manifest(data: bytes, *, where: str) -> Manifest:
             f"{where}: expected kind {_KIND!r} and format version {FORMAT_VERSION}, found "
             f"{manifest.kind!r} and {version}. A newer vrs_wds may read it."
         )
-    for shard in manifest.shardlist:
+    for url in [shard.url for shard in manifest.shardlist] + [manifest.vrs_wds.index.url]:
         # Shards are untrusted: a manifest names files beside itself, nothing else.
-        if "/" in shard.url or "\\" in shard.url or shard.url in ("", ".", ".."):
+        if not is_plain_name(url):
             raise ManifestError(
-                f"{where}: expected shards beside the manifest, found the url {shard.url!r}."
+                f"{where}: expected files beside the manifest, found the url {url!r}."
             )
-    if sum(shard.nsamples for shard in manifest.shardlist) != manifest.vrs_wds.num_samples:
-        raise ManifestError(f"{where}: num_samples is not the sum of the shards' nsamples.")
+    _check_counts(manifest, where)
     return manifest
+
+
+def is_plain_name(name: str) -> bool:
+    """Tell whether a name is that of a file in the same folder, and nothing else.
+
+    >>> [is_plain_name(name) for name in ("train-000000.tar", "../x", "")]
+    [True, False, False]
+    """
+    return bool(name) and name not in (".", "..") and not set(name) & set("/\\\0\r\n")
+
+
+def _check_counts(manifest: Manifest, where: str) -> None:
+    """Refuse numbers that contradict each other."""
+    shards, layers = manifest.shardlist, manifest.vrs_wds.layers
+    if any(shard.nsamples < 0 or shard.filesize < 0 for shard in shards):
+        raise ManifestError(f"{where}: expected nsamples and filesize of 0 or more.")
+    if sum(shard.nsamples for shard in shards) != manifest.vrs_wds.num_samples:
+        raise ManifestError(f"{where}: num_samples is not the sum of the shards' nsamples.")
+    if [(layer.start, layer.stop) for layer in layers] != [(0, len(shards))]:
+        raise ManifestError(
+            f"{where}: expected one layer of all {len(shards)} shards, found {layers}. A newer "
+            "vrs_wds may read it."
+        )

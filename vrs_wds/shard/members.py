@@ -13,6 +13,8 @@ from vrs_wds.sample import Sample, split_member_name
 from vrs_wds.shard.tar_header import (
     BLOCK,
     GNU_LONG_NAME,
+    GNU_SPARSE,
+    NO_DATA,
     PAX,
     PAX_GLOBAL,
     REGULAR,
@@ -66,7 +68,13 @@ def iter_members(
         header = parse_header(block, where=where)
         position += BLOCK
         if header is None:
+            _check_end(stream, where)
             return
+        if header.kind == GNU_SPARSE or "GNU.sparse.major" in extended:
+            raise ShardFormatError(
+                f"{url}: member {header.name!r}: sparse members are not read. Make the tar without "
+                "--sparse."
+            )
         limit = max_member_bytes if header.kind == REGULAR else MAX_HEADER_BYTES
         header = _with_extensions(header, extended)
         if header.kind in (REGULAR, PAX, PAX_GLOBAL, GNU_LONG_NAME) and header.size > limit:
@@ -84,7 +92,8 @@ def iter_members(
             extended["path"] = data.rstrip(b"\x00").decode("utf-8", "surrogateescape")
         elif header.kind != PAX_GLOBAL:
             extended = {}  # a directory or a link: passed over
-        position += header.size + padding(header.size)
+        if header.kind not in NO_DATA:
+            position += header.size + padding(header.size)
         if header.kind not in (PAX, PAX_GLOBAL, GNU_LONG_NAME):
             start = position
 
@@ -125,18 +134,30 @@ def group_members(members: Iterable[Member], *, url: str) -> Iterator[Sample]:
         yield Sample(key, parts, url)
 
 
+def _check_end(stream: Readable, where: str) -> None:
+    """Refuse data after a zero block: a hole in the file, or a second tar behind the first."""
+    block = stream.read(BLOCK)
+    if block.strip(b"\x00"):
+        raise ShardFormatError(
+            f"{where}: a block of zeros closes the tar, but there are data after it: a part of the "
+            "file was lost, or tars were joined. Fetch the shard again."
+        )
+
+
 def _with_extensions(header: TarHeader, extended: dict[str, str]) -> TarHeader:
     if header.kind in (PAX, PAX_GLOBAL, GNU_LONG_NAME) or not extended:
         return header
     size = extended.get("size", "")
     return TarHeader(
         name=extended.get("path", header.name),
-        size=int(size) if size.isdigit() else header.size,
+        size=int(size) if size.isascii() and size.isdigit() and len(size) < 20 else header.size,
         kind=header.kind,
     )
 
 
 def _read_data(stream: Readable, header: TarHeader, url: str) -> bytes:
+    if header.kind in NO_DATA:  # a directory or a link may state a size, and has no data
+        return b""
     kept = header.kind in (REGULAR, PAX, PAX_GLOBAL, GNU_LONG_NAME)
     padded = header.size + padding(header.size)
     if not kept:

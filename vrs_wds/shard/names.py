@@ -39,14 +39,15 @@ def check_shard_pattern(pattern: str) -> str:
         ConfigError: if not.
     """
     try:
-        first, second = (shard_name(pattern, "train", number) for number in (0, 1))
+        names = [shard_name(pattern, "train", n) for n in (0, 1, 2, 9, 10, 11, 99, 100, 1000)]
+        first = names[0]
     except (KeyError, IndexError, ValueError, AttributeError) as error:
         raise ConfigError(
             f"shards.name: expected a pattern such as {SHARD_NAME!r}, got {pattern!r} ({error})."
         ) from error
     if (
-        first == second
-        or "/" in first
+        len(set(names)) < len(names)
+        or set(first) & set("/\\\0\r\n")
         or not first.endswith(".tar")
         or not first.startswith("train-")
     ):

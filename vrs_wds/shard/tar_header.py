@@ -19,6 +19,9 @@ REGULAR: Final = b"0"
 PAX: Final = b"x"
 PAX_GLOBAL: Final = b"g"
 GNU_LONG_NAME: Final = b"L"
+GNU_SPARSE: Final = b"S"
+NO_DATA: Final = frozenset({b"1", b"2", b"3", b"4", b"5", b"6"})
+"""Links, devices, directories and pipes."""
 
 # The fields after the checksum that are the same for every member: magic, version, empty owner
 # and group names, device numbers.
@@ -142,13 +145,12 @@ def _pax_record(keyword: str, value: bytes) -> bytes:
 
 def _octal(field: bytes, where: str) -> int:
     text = field.strip(b" \x00")
-    try:
-        return int(text or b"0", 8)
-    except ValueError as error:
+    if text.strip(b"01234567"):
         raise ShardFormatError(
             f"{where}: expected a tar header with octal numbers, found {field!r}: this is not a "
             "tar, or its bytes were changed."
-        ) from error
+        )
+    return int(text or b"0", 8)
 
 
 def _number(field: bytes, where: str) -> int:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from vrs_wds.forks import reset_in_children
 from vrs_wds.storage.store import StoreWriter
 
 _MAX_OPEN_FILES = 128
@@ -32,9 +33,11 @@ class LocalStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._reset()
+        self.reset_after_fork()
+        reset_in_children(self)
 
-    def _reset(self) -> None:
+    def reset_after_fork(self) -> None:
+        """Begin with no open files and a lock that nobody holds."""
         self._open_files: OrderedDict[str, _OpenFile] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -78,8 +81,9 @@ class LocalStore:
         names = [
             path.relative_to(self.root).as_posix()
             for path in self.root.rglob("*")
-            if path.is_file() and not path.name.startswith(".")
+            if path.is_file()
         ]
+        names = [name for name in names if not any(p.startswith(".") for p in name.split("/"))]
         yield from sorted(name for name in names if name.startswith(prefix))
 
     @contextmanager
@@ -109,6 +113,11 @@ class LocalStore:
         with self.open_writer(name) as writer:
             writer.write(data)
 
+    def rename(self, name: str, new_name: str) -> None:
+        """Give a file another name; one of that name is replaced."""
+        (self.root / name).replace(self.root / new_name)
+        _sync_folder(self.root)
+
     def delete(self, name: str) -> None:
         """Remove a file; one that is not there is no error."""
         (self.root / name).unlink(missing_ok=True)
@@ -125,8 +134,7 @@ class LocalStore:
         return {"root": self.root}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.root = state["root"]
-        self._reset()
+        self.__init__(state["root"])  # type: ignore[misc]  # a fresh one
 
     def __repr__(self) -> str:
         return f"LocalStore({self.url!r})"

@@ -68,6 +68,10 @@ class Store(Protocol):
         """Write a file in one go; it appears complete or not at all."""
         ...
 
+    def rename(self, name: str, new_name: str) -> None:
+        """Give a file another name; one of that name is replaced."""
+        ...
+
     def delete(self, name: str) -> None:
         """Remove a file; one that is not there is no error."""
         ...

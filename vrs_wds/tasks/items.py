@@ -103,7 +103,8 @@ def move_items(items: Sequence[ItemT], frame: Frame, min_visible: float) -> tupl
     moved = frame.move(old)
     clipped = clip_xyxy(moved, frame.size_wh)
     area, visible = _area(moved), _area(clipped)
-    inside = (moved == clipped).all(axis=1)
+    # Scaling rounds: what lay on the border may come out a hair beyond it.
+    inside = np.isclose(moved, clipped, rtol=0, atol=1e-6).all(axis=1)
     keep = np.where(is_degenerate(old), inside, (visible > 0) & (visible >= min_visible * area))
     moved_items = []
     for i in np.flatnonzero(keep).tolist():

@@ -55,9 +55,13 @@ def encode_sidecar(
     """
     try:
         # A Struct is taken apart first: its fields may hold what its types forbid.
-        sidecar = msgspec.convert(msgspec.to_builtins(value, enc_hook=_plain), task.schema)
+        sidecar = msgspec.convert(
+            msgspec.to_builtins(value, enc_hook=_plain, order="deterministic"), task.schema
+        )
         task.check(sidecar, size_wh)
         data = _ENCODER.encode(sidecar)
+        if b"null" in data:  # None, or a number that is not finite
+            json.dumps(msgspec.to_builtins(sidecar), allow_nan=False)
     except (ValueError, TypeError, RecursionError) as error:
         raise _sidecar_error(error, task.name, where) from error
     if len(data) > MAX_SIDECAR_BYTES:
@@ -99,7 +103,7 @@ def encode_meta(meta: Meta, *, where: str) -> bytes:
         SidecarError: if `extra` holds what JSON cannot.
     """
     try:
-        extra = msgspec.to_builtins(meta.extra, enc_hook=_plain)
+        extra = _to_plain(meta.extra)
         json.dumps(extra, allow_nan=False)  # msgspec would write null for what is not finite
         return _ENCODER.encode(msgspec.structs.replace(meta, extra=extra))
     except (ValueError, TypeError, RecursionError) as error:
@@ -113,6 +117,11 @@ def decode_meta(data: bytes, *, where: str) -> Meta:
         SidecarError: if they do not fit.
     """
     return _decode(Meta, data, "meta", where)
+
+
+def _to_plain(value: object) -> Any:  # noqa: ANN401
+    """Take a value apart into what JSON has; sets are sorted."""
+    return msgspec.to_builtins(value, enc_hook=_plain, order="deterministic")
 
 
 def _plain(value: object) -> object:

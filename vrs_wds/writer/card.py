@@ -7,6 +7,9 @@ comes later. Texts that a person wrote into the card are kept.
 import warnings
 from typing import Any
 
+import yaml
+
+from vrs_wds.errors import ConfigError
 from vrs_wds.images.header import is_image_extension
 from vrs_wds.shard.manifest import Manifest, decode_manifest
 from vrs_wds.shard.names import CARD_NAME, manifest_name
@@ -44,6 +47,29 @@ def write_card(store: Store, manifest: Manifest) -> None:
     for key, value in card_metadata(manifests).items():
         setattr(card.data, key, value)
     store.put(CARD_NAME, str(card).encode("utf-8"))
+
+
+def check_card(store: Store) -> None:
+    """Refuse a README.md that could not be kept, before anything is written.
+
+    Raises:
+        ConfigError: if it is not UTF-8, or its metadata are not YAML.
+    """
+    if not store.exists(CARD_NAME):
+        return
+    try:
+        text = store.get(CARD_NAME).decode("utf-8")
+        parts = text.split("---\n", 2)
+        metadata = yaml.safe_load(parts[1]) if text.startswith("---\n") and len(parts) == 3 else {}
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        metadata, reason = [], str(error)
+    else:
+        reason = f"its metadata are a {type(metadata).__name__}, not keys and values"
+    if not isinstance(metadata or {}, dict) or metadata == []:
+        raise ConfigError(
+            f"{store.url_of(CARD_NAME)}: the hub card is there and cannot be kept: {reason}. Mend "
+            "it, or move it away."
+        )
 
 
 def card_metadata(manifests: list[Manifest]) -> dict[str, Any]:

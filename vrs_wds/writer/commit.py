@@ -8,7 +8,15 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vrs_wds.shard.index_table import ABSENT, IndexRow, count_column, make_schema, make_table
+from vrs_wds.shard.index_table import (
+    ABSENT,
+    FOOTER_TAIL,
+    IndexRow,
+    count_column,
+    footer_size,
+    make_schema,
+    make_table,
+)
 from vrs_wds.shard.manifest import (
     FORMAT_VERSION,
     Details,
@@ -90,6 +98,7 @@ def commit_split(
 ) -> Manifest:
     """Write index, card and manifest, in this order: the manifest makes the split visible."""
     data = index.to_parquet()
+    footer = data[-footer_size(data[-FOOTER_TAIL:]) :]
     store.put(index_name(split), data)
     manifest = Manifest(
         name=split,
@@ -103,6 +112,7 @@ def commit_split(
                 url=index_name(split),
                 filesize=len(data),
                 sha256=hashlib.sha256(data).hexdigest(),
+                footer_sha256=hashlib.sha256(footer).hexdigest(),
             ),
             extensions=index.extensions,
             tasks=index.task_info(),

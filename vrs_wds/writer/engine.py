@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import forkserver
+from pickle import PicklingError
 from typing import Any
 
 from vrs_wds.errors import ConfigError, noting
@@ -105,7 +106,7 @@ def _in_order(
     for chunk in chunks:
         try:
             waiting.append(pool.submit(_prepare_chunk, chunk))
-        except (TypeError, AttributeError) as error:
+        except (TypeError, AttributeError, PicklingError) as error:
             raise ConfigError(
                 f"The source cannot be sent to worker processes ({error}). Use num_workers=0, or "
                 "pass a generator of its samples, to load them in this process."

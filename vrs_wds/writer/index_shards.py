@@ -128,8 +128,11 @@ def _scan_shard(store: Store, name: str) -> tuple[list[IndexRow], ShardInfo]:
         stream = _Hashing(file, url)
         for key, extension, member in _sample_members(stream, url):
             rows.setdefault(key, _Row(key)).add(extension, member, url)
-        while stream.read(1 << 20):  # what follows the end of the archive counts for its size
-            pass
+        while data := stream.read(1 << 20):  # padding after the end counts for the file's size
+            if data.strip(b"\x00"):
+                raise ShardFormatError(
+                    f"{url}: there are data after the end of the tar: tars were joined. Split them."
+                )
     info = ShardInfo(
         url=name,
         nsamples=len(rows),
@@ -142,8 +145,16 @@ def _scan_shard(store: Store, name: str) -> tuple[list[IndexRow], ShardInfo]:
 
 def _sample_members(stream: _Hashing, url: str) -> Iterator[tuple[str, str, Member]]:
     for member in iter_members(stream, url=url):
-        if (split := split_member_name(member.name)) is not None:
-            yield split[0], split[1], member
+        if (split := split_member_name(member.name)) is None:
+            continue
+        try:
+            member.name.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ShardFormatError(
+                f"{url}: member {member.name!r}: its name is not UTF-8, and an index cannot hold "
+                "it. Write the shard anew with vrs_wds.name_to_key."
+            ) from error
+        yield split[0], split[1], member
 
 
 class _Row:

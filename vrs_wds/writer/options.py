@@ -30,7 +30,7 @@ class ByteSize(int):
         Raises:
             ValueError: if it is not one.
         """
-        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(B|KiB|MiB|GiB)", str(text))
+        match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?(B|KiB|MiB|GiB)", str(text))
         if isinstance(text, str) and match:
             return cls(int(float(match[1]) * _UNITS[match[2]]))
         raise ValueError(f'expected a size such as "256 MiB", got {text!r}')

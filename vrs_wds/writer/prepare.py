@@ -47,7 +47,9 @@ def prepare_sample(sample: SourceSample, config: ShardConfig) -> PreparedSample:
     header, extension, data = _prepare_image(sample, config.image, where)
     size_wh = (header.width, header.height)
     members, counts, facts = _prepare_sidecars(sample, config, size_wh, where)
-    meta = Meta(name=sample.name, width=header.width, height=header.height, extra={**sample.extra})
+    # A file name that is not UTF-8 is kept in the key; JSON cannot hold it.
+    name = sample.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    meta = Meta(name=name, width=header.width, height=header.height, extra={**sample.extra})
     members.append((META_EXTENSION, encode_meta(meta, where=where)))
     members.append((extension, data))
     return PreparedSample(
@@ -97,7 +99,10 @@ def _prepare_image(
     if options.encode == "keep":
         return header, extension, sample.image
     image = decode_rgb(sample.image, where=member, max_pixels=options.max_pixels)
-    data = encode_rgb(image, options.encode, quality=options.quality)
+    try:
+        data = encode_rgb(image, options.encode, quality=options.quality)
+    except ValueError as error:
+        raise DecodeError(f"{member}: cannot be encoded as {options.encode}: {error}") from error
     # The pixels are upright now; width and height already were.
     header = ImageHeader(header.width, header.height, options.encode, orientation=1)
     return header, EXTENSIONS[options.encode], data

@@ -1,6 +1,7 @@
 """`write_shards`: a source becomes a split of a dataset."""
 
 import re
+import secrets
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -21,6 +22,7 @@ from vrs_wds.sample import Source, SourceSample
 from vrs_wds.shard.manifest import Manifest, ShardInfo, decode_manifest
 from vrs_wds.shard.names import CARD_NAME, check_split, index_name, manifest_name, shard_name
 from vrs_wds.storage.store import Store, open_store
+from vrs_wds.writer.card import check_card
 from vrs_wds.writer.commit import IndexBuilder, commit_split
 from vrs_wds.writer.engine import prepare_all
 from vrs_wds.writer.options import ShardConfig
@@ -62,7 +64,7 @@ def write_shards(
     """Pack a source into shards, with index, manifest and card.
 
     Equal sources and options give equal bytes, whatever `num_workers`. Nothing is visible before
-    the end: an exception removes the shards written so far.
+    the end: shards have hidden names until all are complete, and an exception removes them.
 
     Args:
         source: A `Source`, or any iterable of `SourceSample` (loaded in this process).
@@ -71,8 +73,7 @@ def write_shards(
         config: Options, as `load_config` reads them from a file; None has the defaults.
         num_workers: Processes that load and encode samples; 0 does it in this one.
         progress: Show a progress bar; None does on a terminal.
-        overwrite: Replace a split that is there, and shards that a killed writer left. The old
-            split becomes invisible at once.
+        overwrite: Replace a split that is there. The old one stays until the new one is complete.
 
     Raises:
         DatasetExistsError: if the split, or shards named as its, are there and `overwrite` is
@@ -91,39 +92,44 @@ def write_shards(
     if num_workers < 0:
         raise ConfigError(f"num_workers: expected 0 or more, got {num_workers}.")
     store = open_store(out)
-    _make_way(store, check_split(split), config.shards.name, overwrite=overwrite)
+    old = _files_in_the_way(store, check_split(split), config.shards.name, overwrite=overwrite)
+    check_card(store)
     samples = prepare_all(source, config, num_workers=num_workers)
     total = len(source) if isinstance(source, Source) else None
     bar: tqdm[Any]
     with tqdm(
         total=total, unit=" samples", desc=f"write {split}", disable=_no_progress(progress)
     ) as bar:
-        manifest = _Packer(store, split, config).pack(_counted(samples, bar))
+        manifest = _Packer(store, split, config, old).pack(_counted(samples, bar))
     return report_of(store, manifest)
 
 
-def _make_way(store: Store, split: str, pattern: str, *, overwrite: bool) -> None:
-    """Refuse to write over anything, or remove what the new split replaces: the manifest first."""
+def _files_in_the_way(store: Store, split: str, pattern: str, *, overwrite: bool) -> list[str]:
+    """Return the files that the new split replaces, the manifest first; refuse if it may not.
+
+    They are the manifest, the index, and tars that are named as this split's: nothing else.
+    """
     shards = [name for name in store.list_names(f"{split}-") if _is_shard(name, split, pattern)]
     if store.exists(manifest_name(split)):
         data = store.get(manifest_name(split))
         old = decode_manifest(data, where=store.url_of(manifest_name(split)))
-        shards += [shard.url for shard in old.shardlist]
+        # Shards that were indexed as this split under other names are somebody else's.
+        own = re.compile(rf"{re.escape(split)}-[0-9].*\.tar")
+        shards += [shard.url for shard in old.shardlist if own.fullmatch(shard.url)]
         found = f"{store.url_of(manifest_name(split))}: the split {split!r} is there already"
     elif shards:
         found = (
             f"{store.url_of(shards[0])}: {len(shards)} shards of the split {split!r} are there "
-            "already, without a manifest: a writer was killed, or they are somebody else's"
+            "already, without a manifest: they may be somebody else's"
         )
     else:
-        return
+        return []
     if not overwrite:
         raise DatasetExistsError(
             f"{found}. Write to another place, or pass overwrite=True (--overwrite) to replace "
             f"them."
         )
-    for name in dict.fromkeys([manifest_name(split), index_name(split), *shards]):
-        store.delete(name)
+    return list(dict.fromkeys([manifest_name(split), index_name(split), *shards]))
 
 
 def _is_shard(name: str, split: str, pattern: str) -> bool:
@@ -133,33 +139,47 @@ def _is_shard(name: str, split: str, pattern: str) -> bool:
 
 
 class _Packer:
-    """Cuts the stream of samples into shards, and commits them at the end."""
+    """Cuts the stream of samples into shards, and commits them at the end.
 
-    def __init__(self, store: Store, split: str, config: ShardConfig) -> None:
+    Until then shards have hidden names. Files of an old split are replaced when all new ones are
+    complete.
+    """
+
+    def __init__(self, store: Store, split: str, config: ShardConfig, old: list[str]) -> None:
         self._store = store
         self._split = split
         self._config = config
+        self._old = old
         self._shards: list[ShardInfo] = []
         self._index = IndexBuilder()
         self._origins: dict[str, str] = {}
+        self._token = secrets.token_hex(8)
 
     def pack(self, samples: Iterator[PreparedSample]) -> Manifest:
-        """Write every sample, then index, card and manifest; on an exception remove it all."""
+        """Write every sample, then make the split visible; on an exception remove it all."""
         card = self._store.get(CARD_NAME) if self._store.exists(CARD_NAME) else None
+        written: list[str] = []
         try:
             sample: PreparedSample | None = self._first(samples)
             while sample is not None:
                 sample = self._write_shard(sample, samples)
+            for name in self._old:
+                self._store.delete(name)
+            for shard in self._shards:
+                self._store.rename(self._hidden(shard.url), shard.url)
+                written.append(shard.url)
+            written += [index_name(self._split), CARD_NAME]
             return commit_split(self._store, self._split, self._shards, self._index)
         except BaseException:
-            # The split was not there before, so all of its files are ours.
-            for name in [shard.url for shard in self._shards] + [index_name(self._split)]:
+            hidden = [self._hidden(self._next_name()), *(self._hidden(s.url) for s in self._shards)]
+            for name in [*hidden, *written]:
                 self._store.delete(name)
-            if card is not None:
+            if card is not None and CARD_NAME in written:
                 self._store.put(CARD_NAME, card)
-            else:
-                self._store.delete(CARD_NAME)
             raise
+
+    def _hidden(self, name: str) -> str:
+        return f".{name}.{self._token}.part"
 
     def _write_shard(
         self, first: PreparedSample, samples: Iterator[PreparedSample]
@@ -167,9 +187,12 @@ class _Packer:
         """Write one shard, beginning with `first`; return the sample that did not fit."""
         options = self._config.shards
         name = self._next_name()
+        if any(name == other.url for other in self._shards):
+            raise ConfigError(f"shards.name: gives {name!r} to more than one shard.")
         sample: PreparedSample | None = first
         with ExitStack() as stack:
-            shard = ShardWriter(stack.enter_context(self._store.open_writer(name)))
+            writer = stack.enter_context(self._store.open_writer(self._hidden(name)))
+            shard = ShardWriter(writer)
             while sample is not None and shard.fits(
                 packed_bytes(sample), max_samples=options.max_samples, max_bytes=options.max_bytes
             ):
