@@ -511,3 +511,82 @@ def test_mistakes_are_not_skipped(small_dataset: ShardedDataset) -> None:
     ):
         with pytest.raises(TypeError, match=message):
             next(iter(StreamingLoader(small_dataset, stages=stages, max_skipped=100)))
+
+
+def test_a_scripts_own_task_reaches_its_workers(tmp_path: Path) -> None:
+    """Registered in the main part, which workers do not run."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, msgspec, numpy as np, vrs_wds as vw\n"
+        "from vrs_wds.images.encode import encode_rgb\n"
+        "class Weather(msgspec.Struct, frozen=True):\n"
+        "    clouds: float\n"
+        "class WeatherTask(vw.Task[Weather]):\n"
+        "    name, schema = 'weather', Weather\n"
+        "    def empty(self): return Weather(0.0)\n"
+        "    def count(self, sidecar): return 1\n"
+        "    def target(self, sidecar, size_wh, options): return sidecar.clouds\n"
+        "    plain_target = target\n"
+        "if __name__ == '__main__':\n"
+        "    vw.register_task(WeatherTask())\n"
+        "    png = encode_rgb(np.zeros((4, 4, 3), np.uint8), 'png')\n"
+        "    sample = vw.SourceSample('a', png, 'png', {'weather': {'clouds': 0.5}})\n"
+        "    vw.write_shards([sample], sys.argv[1], split='train')\n"
+        "    loader = vw.StreamingLoader(sys.argv[1], task='weather', num_workers=1)\n"
+        "    print(next(iter(loader))['target'].tolist())\n"
+    )
+    command = [sys.executable, str(script), str(tmp_path / "out")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+    assert (result.stdout, result.stderr) == ("[0.5]\n", "")
+
+
+def mirrored(sample: dict[str, Any]) -> dict[str, Any]:
+    """Mirror the picture: an array with a negative stride."""
+    return {**sample, "image": sample["image"][:, ::-1]}
+
+
+def test_pictures_with_negative_strides_travel(small_dataset: ShardedDataset) -> None:
+    """The same from workers as from threads."""
+    stages = [Decode(), Map(mirrored)]
+    options: dict[str, Any] = {"stages": stages, "batch_size": 8}
+    expected = [plain(batch) for batch in StreamingLoader(small_dataset, **options)]
+
+    found = [plain(b) for b in StreamingLoader(small_dataset, **options, num_workers=1)]
+    assert found == expected
+
+
+def test_persistent_workers_serve_one_iteration_at_a_time(small_dataset: ShardedDataset) -> None:
+    """Two at once would share the batches out among them: an error says so."""
+    loader = StreamingLoader(
+        small_dataset, batch_size=4, num_workers=1, persistent_workers=True, stages=[]
+    )
+    first, second = iter(loader), iter(loader)
+    next(first)
+    next(second)
+    with pytest.raises(ConfigError, match="another iteration of this loader was begun"):
+        next(first)
+    second.close()
+
+
+def test_a_fork_while_threads_read_does_not_hang(small_root: Path) -> None:
+    """Locks that a thread holds at that moment are fresh in the child."""
+    result = run_script(
+        "import os, threading, vrs_wds as vw\n"
+        f"dataset = vw.open_dataset({str(small_root)!r})\n"
+        "stop = threading.Event()\n"
+        "def read():\n"
+        "    while not stop.is_set():\n"
+        "        dataset._index.reset_after_fork() or dataset.get_many(range(23))\n"
+        "threads = [threading.Thread(target=read) for _ in range(4)]\n"
+        "[thread.start() for thread in threads]\n"
+        "for _ in range(20):\n"
+        "    if (child := os.fork()) == 0:\n"
+        "        os._exit(len(dataset.get_many(range(23))) != 23)\n"
+        "    assert os.waitpid(child, 0)[1] == 0\n"
+        "stop.set()\n"
+        "[thread.join() for thread in threads]\n"
+        "print('done')"
+    )
+
+    assert result.stdout == "done\n", result.stderr

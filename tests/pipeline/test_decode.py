@@ -10,6 +10,7 @@ from vrs_wds.errors import ConfigError, DecodeError, SidecarError, UnknownTaskEr
 from vrs_wds.images.encode import encode_rgb
 from vrs_wds.pipeline.decode import Decode
 from vrs_wds.tasks.classification import Classification
+from vrs_wds.tasks.detection import DetectedObject
 from vrs_wds.tasks.meta import Meta
 from vrs_wds.tasks.registry import task_names
 from vrs_wds.tasks.vqa import VQA, QAPair
@@ -278,3 +279,18 @@ def test_a_decoded_sidecar_is_what_was_written(raw_sample, detection):
     items = msgspec.to_builtins(decoded)["objects"]
     assert [item["box"] for item in items] == [(1, 2, 3, 4), (5, 5, 5, 5)]
     assert [item["label"] for item in items] == ["ship", "plane"]
+
+
+@pytest.mark.parametrize(("side", "new"), [(600, 336), (300, 672), (400, 224), (1200, 336)])
+def test_boxes_without_area_on_the_border_stay(side, new):
+    """Scaling rounds; what lay on the border is not beyond it."""
+    from vrs_wds.geometry.frame import Frame
+    from vrs_wds.tasks.registry import get_task
+
+    box = (float(side), 0.0, float(side), 5.0)
+    task = get_task("detection")
+    item = msgspec.convert({"object_id": 0, "label": "x", "box": box}, DetectedObject)
+    sidecar = task.schema(objects=(item,))
+    moved = task.move(sidecar, Frame.resize((side, side), (new, new)))
+
+    assert len(moved.objects) == 1

@@ -168,7 +168,7 @@ def test_verify_decodes_images_when_asked(tmp_path: Path) -> None:
 
 @given(data=st.data())
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_a_flipped_byte_in_the_index_is_never_believed(root: Path, data: Any) -> None:
     """Anywhere: one clear error, or everything is as it was."""

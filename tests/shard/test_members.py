@@ -146,3 +146,50 @@ def test_samples_that_would_be_torn_are_errors(names: list[str], message: str) -
 
     with pytest.raises(ShardFormatError, match=message):
         list(group_members(iter_members(io.BytesIO(tar), url="x"), url="x"))
+
+
+def header(name: str, kind: bytes, size: int) -> bytes:
+    """Return a header as tarfile makes it."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def test_directories_and_links_have_no_data() -> None:
+    """Whatever size they state: the next member is not skipped."""
+    tar = make_tar([("a.txt", b"1"), ("b.txt", b"2")])
+    for kind in (tarfile.DIRTYPE, tarfile.LNKTYPE, tarfile.SYMTYPE):
+        stated = bytearray(header("x", kind, 0))
+        stated[124:136] = b"00000002000\x00"
+        stated[148:156] = b"        "
+        stated[148:156] = b"%06o\x00 " % sum(stated)
+        assert read(tar[:1024] + bytes(stated) + tar[1024:]) == [("a.txt", b"1"), ("b.txt", b"2")]
+
+
+@pytest.mark.parametrize("where", ["hole", "joined"])
+def test_data_after_the_end_are_an_error(where: str) -> None:
+    """A part of the file was lost, or tars were joined: nothing is passed over in silence."""
+    tar = bytearray(make_tar([("a.txt", b"1"), ("b.txt", b"2")]))
+    if where == "hole":
+        tar[1024:1536] = bytes(512)
+    else:
+        tar = tar[: 4 * 512 + 512] + tar
+    with pytest.raises(ShardFormatError, match=r"zeros closes the tar, but there are data after"):
+        read(bytes(tar))
+
+
+@pytest.mark.parametrize("field", [b"-0000000001\x00", b" -1\x00        ", b"0o17\x00       "])
+def test_numbers_are_octal_digits(field: bytes) -> None:
+    """Not whatever a parser of numbers would take."""
+    block = bytearray(header("a.txt", tarfile.REGTYPE, 0))
+    block[124:136] = field.ljust(12, b"\x00")
+    block[148:156] = b"        "
+    block[148:156] = b"%06o\x00 " % sum(block)
+    with pytest.raises(ShardFormatError, match="octal numbers"):
+        read(bytes(block) + bytes(1024))
+
+
+def test_sparse_members_are_refused() -> None:
+    """Their data would begin with a map of holes."""
+    with pytest.raises(ShardFormatError, match="sparse members are not read"):
+        read(header("a.bin", b"S", 0) + bytes(1024))

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
@@ -171,7 +171,7 @@ class Index:
         """Compare the whole file with the manifest, once."""
         if self._is_checked:
             return
-        if hashlib.file_digest(stream, "sha256").hexdigest() != info.sha256:
+        if hashlib.file_digest(cast(Any, stream), "sha256").hexdigest() != info.sha256:
             raise self._mismatch("an index with another checksum", "its bytes were changed")
         stream.seek(0)
         self._is_checked = True

@@ -4,6 +4,7 @@ Archives are untrusted: nothing is ever written under a name that they give, and
 unpack to more than the caller allows is refused.
 """
 
+import lzma
 import os
 import zipfile
 import zlib
@@ -13,6 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from vrs_wds.errors import SourceError
+
+# What zipfile raises for an entry that is damaged, or packed in a way that it does not know.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError)
 
 
 class Place(Protocol):
@@ -108,7 +112,14 @@ class ZipArchive:
         try:
             # An entry that holds more than it says ends there too, and then fails its CRC.
             return archive.read(info)
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            lzma.LZMAError,
+            OSError,
+            EOFError,
+            RuntimeError,
+        ) as error:
             raise SourceError(
                 f"{self.where(name)}: the entry cannot be read: {error}. "
                 "Fetch the archive again, or extract it and look at the entry."
