@@ -112,14 +112,7 @@ class ZipArchive:
         try:
             # An entry that holds more than it says ends there too, and then fails its CRC.
             return archive.read(info)
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            lzma.LZMAError,
-            OSError,
-            EOFError,
-            RuntimeError,
-        ) as error:
+        except _DAMAGE as error:
             raise SourceError(
                 f"{self.where(name)}: the entry cannot be read: {error}. "
                 "Fetch the archive again, or extract it and look at the entry."
