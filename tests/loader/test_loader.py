@@ -569,24 +569,26 @@ def test_persistent_workers_serve_one_iteration_at_a_time(small_dataset: Sharded
     second.close()
 
 
-def test_a_fork_while_threads_read_does_not_hang(small_root: Path) -> None:
-    """Locks that a thread holds at that moment are fresh in the child."""
-    result = run_script(
-        "import os, threading, vrs_wds as vw\n"
-        f"dataset = vw.open_dataset({str(small_root)!r})\n"
-        "stop = threading.Event()\n"
-        "def read():\n"
-        "    while not stop.is_set():\n"
-        "        dataset._index.reset_after_fork() or dataset.get_many(range(23))\n"
-        "threads = [threading.Thread(target=read) for _ in range(4)]\n"
-        "[thread.start() for thread in threads]\n"
-        "for _ in range(20):\n"
-        "    if (child := os.fork()) == 0:\n"
-        "        os._exit(len(dataset.get_many(range(23))) != 23)\n"
-        "    assert os.waitpid(child, 0)[1] == 0\n"
-        "stop.set()\n"
-        "[thread.join() for thread in threads]\n"
-        "print('done')"
-    )
+def inverted(sample: dict[str, Any]) -> dict[str, Any]:
+    """Invert the picture in place."""
+    sample["image"][:] = 255 - sample["image"]
+    return sample
 
-    assert result.stdout == "done\n", result.stderr
+
+def test_examples_of_an_image_do_not_share_its_pixels(small_dataset: ShardedDataset) -> None:
+    """A stage that writes into one leaves the others alone."""
+    decode = Decode(tasks="vqa")
+    options: dict[str, Any] = {"per": "question", "batch_size": 50}
+    (plain_batch,) = StreamingLoader(small_dataset, stages=[decode], **options)
+    (batch,) = StreamingLoader(small_dataset, stages=[decode, Map(inverted)], **options)
+
+    assert (batch["image"] == 255 - plain_batch["image"]).all()
+
+
+def test_a_batch_of_bad_samples_keeps_the_step(damaged: Path) -> None:
+    """A sample that was good stands in, with False in the mask."""
+    loader = StreamingLoader(damaged, batch_size=1, max_skipped=10)
+    masks = [batch["mask"].tolist() for batch in loader]
+
+    assert len(masks) == len(loader) == 23
+    assert [i for i, mask in enumerate(masks) if mask == [False]] == [2, 9, 19, 20]

@@ -218,3 +218,38 @@ def test_stages_that_change_the_number_cannot_resume(small_dataset: ShardedDatas
     for call in (loader.state_dict, lambda: loader.load_state_dict({})):
         with pytest.raises(ConfigError, match=r"Select.*dataset\.select"):
             call()
+
+
+def test_a_cut_epoch_and_then_another(small_dataset: ShardedDataset) -> None:
+    """`set_epoch` after a break: the state points at the epoch that comes."""
+    loader = StreamingLoader(small_dataset, batch_size=4, stages=[], shuffle=True)
+    for _ in islice(loader, 2):
+        pass
+    loader.set_epoch(1)
+    state = loader.state_dict()
+    resumed = StreamingLoader(small_dataset, batch_size=4, stages=[], shuffle=True)
+    resumed.load_state_dict(state)
+
+    assert (state["epoch"], state["batch"]) == (1, 0)
+    assert run([resumed], 3) == run([loader], 3)
+
+
+def test_an_old_iterator_does_not_move_the_loader(small_dataset: ShardedDataset) -> None:
+    """After a state was loaded, or another iteration begun."""
+    loader = StreamingLoader(small_dataset, batch_size=4, stages=[])
+    old = iter(loader)
+    next(old)
+    loader.load_state_dict(loader.state_dict() | {"epoch": 0, "batch": 3})
+    next(old)
+    assert loader.state_dict()["batch"] == 3
+    assert len(list(loader)) == 3
+
+
+@pytest.mark.parametrize("change", [{"batch": 99}, {"batch": -1}, {"epoch": -1}])
+def test_places_that_are_not_there(small_dataset: ShardedDataset, change: dict[str, int]) -> None:
+    """Refused when loaded."""
+    loader = StreamingLoader(small_dataset, batch_size=4, stages=[])
+    with pytest.raises(ConfigError, match="state: expected an epoch from 0 and at most 6 batches"):
+        loader.load_state_dict(loader.state_dict() | change)
+    with pytest.raises(ConfigError, match="epoch: expected a number from 0"):
+        loader.set_epoch(-1)

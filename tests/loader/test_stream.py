@@ -151,3 +151,11 @@ def test_without_an_index_it_says_what_does_not_hold(
 
     assert "without an index" in caplog.text
     assert "`vrs-wds index`" in caplog.text
+
+
+def test_with_epoch_goes_on_with_another_order(small_root: Path) -> None:
+    """The second pass is not the first again."""
+    found = keys(stream(small_root, shuffle=True).with_epoch(46))
+
+    assert sorted(found[:23]) == sorted(found[23:])
+    assert found[:23] != found[23:]

@@ -290,3 +290,52 @@ def test_the_drawing_of_slots() -> None:
         [1, 2, 4, 5],
         [0, 2, 3, 5],
     ]
+
+
+@pytest.mark.parametrize(
+    ("num_shards", "in_shard", "options"),
+    [
+        (32, 2000, {}),
+        (64, 1000, {}),
+        (16, 10_000, {"window": 500}),
+        (1, 40_000, {"window": 1000}),
+        (4, 10_000, {"window": 100, "num_streams": 4}),
+    ],
+)
+def test_when_a_sample_comes_differs_from_epoch_to_epoch(
+    num_shards: int, in_shard: int, options: dict[str, int]
+) -> None:
+    """Also where shards and streams have common borders: nothing is always late."""
+    shards = np.full(num_shards, in_shard)
+    times = []
+    for epoch in range(8):
+        plan = EpochPlan(shards, PlanOptions(64, shuffle=True, **options), epoch)
+        parts = [plan.rank_batch(k, World()).numbers for k in range(plan.num_batches)]
+        when = np.empty(shards.sum())
+        when[np.concatenate(parts)] = np.arange(shards.sum()) / shards.sum()
+        times.append(when)
+    correlations = np.corrcoef(times)[np.triu_indices(8, 1)]
+    mean = np.mean(times, axis=0).reshape(num_shards, in_shard).mean(axis=0)
+
+    assert abs(correlations.mean()) < 0.15
+    # Eight epochs: the mean of random times is 0.5, give or take a tenth.
+    assert (np.abs(mean[-in_shard // 50 :] - 0.5) < 0.35).all()
+
+
+def test_with_one_shard_a_rank_sees_other_samples_each_epoch() -> None:
+    """Where streams are cut changes, too."""
+    options = PlanOptions(64, shuffle=True)
+    seen = []
+    for epoch in range(2):
+        plan = EpochPlan(np.array([6400]), options, epoch)
+        parts = [plan.rank_batch(k, World(0, 4)).numbers for k in range(plan.num_batches)]
+        seen.append(set(np.concatenate(parts).tolist()))
+
+    assert len(seen[0] & seen[1]) < 0.9 * len(seen[0])
+
+
+@pytest.mark.parametrize("options", [{"seed": 1.5}, {"num_streams": 2.0}, {"window": "3"}])
+def test_numbers_are_whole(options: dict[str, object]) -> None:
+    """Found at once, not in the middle of a plan."""
+    with pytest.raises(ConfigError, match="expected a whole number"):
+        PlanOptions(4, **options)

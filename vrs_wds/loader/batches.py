@@ -49,12 +49,15 @@ def read_in_threads(
 
 
 def sift_batch(
-    batch: RankBatch, results: Results, faults: FaultLog
+    batch: RankBatch, results: Results, faults: FaultLog, spare: dict[str, Any] | None
 ) -> tuple[list[dict[str, Any]], torch.Tensor]:
     """Return the good samples of a planned batch and their mask; handle the bad ones.
 
+    If none is left, `spare`, a sample that was good before, stands in with False in the mask: other
+    ranks make a step, and so must this one.
+
     Raises:
-        TooManyBadSamples: if none is left: other ranks would make a step that this one does not.
+        TooManyBadSamples: if there is no spare yet.
     """
     samples, mask = [], []
     for result, real in zip(results, batch.mask.tolist(), strict=True):
@@ -63,9 +66,11 @@ def sift_batch(
         else:
             samples.append(result)
             mask.append(real)
+    if not samples and spare is not None:
+        return [spare], torch.tensor([False])
     if not samples:
         raise TooManyBadSamples(
-            f"all {len(results)} samples of a batch are bad, and were skipped: a batch without "
-            f"samples would set this rank apart. The last: {faults.skipped[-1].message}"
+            f"all {len(results)} samples of the first batch are bad: there is nothing to give. The "
+            f"last: {faults.skipped[-1].message}"
         )
     return samples, torch.tensor(mask)

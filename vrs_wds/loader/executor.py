@@ -92,7 +92,13 @@ class ChunkReader:
 
 def pick(sample: SampleDict, task: str, number: int) -> SampleDict:
     """Return a decoded sample with one thing in a task's sidecar; `__item__` tells which."""
-    return {**sample, task: get_task(task).pick(sample[task], number), "__item__": number}
+    return {
+        **sample,
+        # A copy: stages after this one may write into it, and other examples share the picture.
+        "image": sample["image"].copy(),
+        task: get_task(task).pick(sample[task], number),
+        "__item__": number,
+    }
 
 
 def run_stages(stages: Sequence[SampleStage], sample: SampleDict) -> list[SampleDict]:

@@ -88,7 +88,7 @@ class StreamingLoader:
                 stages. Batches are made after them.
             per: What an example is: `image`, or `question`, `expression`, `object`, `caption`: an
                 image with five questions gives five examples, one after another, and is decoded
-                once. `__item__` tells which it is.
+                once (with worker processes, once in each). `__item__` tells which it is.
             shuffle: Give the samples in a random order.
             window: How far, in samples, a sample moves beyond the shuffling of shards.
             num_streams: Places of the dataset that a global batch draws from, when shuffled; a
@@ -139,6 +139,7 @@ class StreamingLoader:
         """Number of the epoch that the next iteration gives."""
         self._start = 0  # the batch that it begins with
         self._given = (0, 0)  # epoch, and how many batches of it the consumer has
+        self._run = 0  # the iteration that may say so
         self._faults = FaultLog(max_skipped, None if quarantine is None else Path(quarantine))
         self._pin_memory = pin_memory and torch.cuda.is_available()
         self._prefetch_factor = prefetch_factor
@@ -176,9 +177,13 @@ class StreamingLoader:
 
         After `load_state_dict` in the middle of that epoch, it still begins where it was.
         """
+        if not isinstance(epoch, int) or epoch < 0:
+            raise ConfigError(f"epoch: expected a number from 0, got {epoch!r}.")
         if epoch != self.epoch:
             self.epoch, self._start = epoch, 0
-            self._given = (epoch, 0)
+        if epoch != self._given[0]:
+            self._given = (epoch, self._start)
+            self._run += 1
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the loader stands: after the last batch that it gave.
@@ -205,8 +210,14 @@ class StreamingLoader:
                 message says how.
         """
         self._require_plan("load_state_dict")
+        self._run += 1
         saved = parse_state(dict(state) if isinstance(state, Mapping) else state)
         check_same_run(saved, self._state(0, 0))
+        if not 0 <= saved.batch <= self.order.num_batches or saved.epoch < 0:
+            raise ConfigError(
+                f"state: expected an epoch from 0 and at most {self.order.num_batches:,} batches, "
+                f"got epoch {saved.epoch} and batch {saved.batch:,}."
+            )
         self.epoch, self._start = saved.epoch, saved.batch
         self._given = (saved.epoch, saved.batch)
 
@@ -229,6 +240,7 @@ class StreamingLoader:
         epoch, start = self.epoch, self._start
         self.epoch, self._start = epoch + 1, 0
         self._given = (epoch, start)
+        self._run += 1
         planned = self.order.batches(epoch, self.world, start=start)
         results = self._results(planned)
         if self._loose_stage() is None:
@@ -239,12 +251,15 @@ class StreamingLoader:
         self, results: Generator[tuple[RankBatch, Results]], epoch: int, start: int
     ) -> Iterator[dict[str, Any]]:
         """Make one batch of each planned one."""
+        run, spare = self._run, None
         try:
             for number, (planned, samples) in enumerate(results, start=start):
-                good, mask = sift_batch(planned, samples, self._faults)
+                good, mask = sift_batch(planned, samples, self._faults, spare)
+                spare = good[0]
                 batch = collate(good, self.batch.ragged)
                 batch["mask"] = mask
-                self._given = (epoch, number + 1)
+                if run == self._run:  # else another iteration says where the loader stands
+                    self._given = (epoch, number + 1)
                 yield pin(batch) if self._pin_memory else batch
         finally:
             results.close()

@@ -57,6 +57,12 @@ def mix(
     """
     if isinstance(parts, Mapping):
         parts = [Part(address, weight) for address, weight in parts.items()]
+    if seed < 0:
+        raise ConfigError(f"seed: expected at least 0, got {seed}.")
+    if not all(isinstance(part, Part) for part in parts):
+        raise ConfigError(
+            f"parts: expected weights by address, or vrs_wds.Part(...), got {parts!r}."
+        )
     weights = normalized([part.weight for part in parts])
     loaders = [
         StreamingLoader(part.dataset, **({"seed": _seed_of(seed, i), **options, **part.options}))
@@ -83,6 +89,7 @@ class MixedLoader:
         count_turns(self.weights, [1] * len(self.loaders), until)  # checks `until`
         self._counts = [0] * len(self.loaders)  # turns given in the epoch `_given_epoch`
         self._given_epoch = 0
+        self._run = 0  # the iteration that may say what was given
         self._resume: list[int] | None = None
 
     @cached_property
@@ -101,9 +108,13 @@ class MixedLoader:
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration gives; see `StreamingLoader.set_epoch`."""
+        if not isinstance(epoch, int) or epoch < 0:
+            raise ConfigError(f"epoch: expected a number from 0, got {epoch!r}.")
         if epoch != self.epoch:
             self.epoch, self._resume = epoch, None
+        if epoch != self._given_epoch:
             self._given_epoch, self._counts = epoch, [0] * len(self.loaders)
+            self._run += 1
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the loader stands: small, plain values, the same on every rank."""
@@ -127,13 +138,20 @@ class MixedLoader:
         Raises:
             ConfigError: if the parts, their weights, data or options have changed.
         """
-        if not isinstance(state, Mapping) or state.get("version") != _VERSION:
+        wanted = {"version", "epoch", "counts", "until", "weights", "parts"}
+        if (
+            not isinstance(state, Mapping)
+            or state.keys() != wanted
+            or state["version"] != _VERSION
+            or len(state["parts"]) != len(state["counts"])
+        ):
             raise ConfigError("state: expected what state_dict() of a MixedLoader gave.")
         for name, here in (("weights", self.weights), ("until", self.until)):
             if state[name] != here:
                 raise ConfigError(f"state: {name} was {state[name]!r}, is {here!r}.")
         for loader, saved in zip(self.loaders, state["parts"], strict=True):
             loader.load_state_dict(saved)
+        self._run += 1
         self.epoch, self._resume = state["epoch"], list(state["counts"])
         self._given_epoch, self._counts = self.epoch, list(state["counts"])
 
@@ -142,9 +160,11 @@ class MixedLoader:
         epoch, self.epoch = self.epoch, self.epoch + 1
         counts, self._resume = self._resume or [0] * len(self.loaders), None
         self._given_epoch, self._counts = epoch, list(counts)
+        self._run += 1
         return self._batches(epoch, list(counts))
 
     def _batches(self, epoch: int, counts: list[int]) -> Iterator[dict[str, Any]]:
+        run = self._run
         streams = [
             self._part_batches(number, epoch * turns + count)
             for number, (turns, count) in enumerate(zip(self._turns, counts, strict=True))
@@ -154,7 +174,8 @@ class MixedLoader:
                 part = next_part(self.weights, counts)
                 batch = next(streams[part])
                 counts[part] += 1
-                self._counts = list(counts)
+                if run == self._run:  # else another iteration says where the loader stands
+                    self._counts = list(counts)
                 yield {**batch, "part": part}
         finally:
             for stream in streams:

@@ -1,8 +1,8 @@
 """`stream`: samples in order as a `wds.DataPipeline`."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class Stream(wds.DataPipeline, FluidInterface):  # type: ignore[misc]  # webdata
         source = self.pipeline[0] if self.pipeline else None
         if isinstance(source, IndexedSource):
             source.epoch.fill_(epoch)
+            source.passes[0] = 0
         return self
 
     def with_epoch(self, nsamples: int = -1, nbatches: int = -1) -> "Stream":
@@ -61,7 +62,18 @@ class Stream(wds.DataPipeline, FluidInterface):  # type: ignore[misc]  # webdata
             return super().__iter__()  # type: ignore[no-any-return]
         world = detect_world()
         share = share_of(world.worker, world.num_workers, self.epoch_length)
-        return islice(_repeated(super().__iter__), share)
+        return islice(self._repeated(), share)
+
+    def _repeated(self) -> Iterator[Any]:
+        """Yield one epoch after another, each in an order of its own; ends if one is empty."""
+        source, empty = self.pipeline[0], False
+        while not empty:
+            empty = True
+            for item in super().__iter__():
+                empty = False
+                yield item
+            if isinstance(source, IndexedSource):
+                source.passes[0] += 1
 
     def __repr__(self) -> str:
         return "\n".join(["Stream", *(f"  {stage!r}" for stage in self.pipeline)])
@@ -82,10 +94,12 @@ class IndexedSource:
     """Which part is read; None finds out where it runs."""
     epoch: torch.Tensor
     """One int64 in shared memory, so that worker processes see it change."""
+    passes: list[int] = field(default_factory=lambda: [0])
+    """Epochs that `with_epoch` has gone through in this process: the next one is another."""
 
     def __call__(self) -> Iterator[SampleDict]:
         """Yield raw samples: `__key__`, `__url__` and bytes by extension."""
-        return self.samples(int(self.epoch), 0)
+        return self.samples(int(self.epoch) + self.passes[0], 0)
 
     def samples(self, epoch: int, start: int) -> Iterator[SampleDict]:
         """Yield this reader's raw samples of an epoch, but for the first `start`."""
@@ -201,16 +215,6 @@ def share_of(worker: int, num_workers: int, length: int) -> int:
     """Return how many of `length` items fall to a worker; workers differ by one at most."""
     base, extra = divmod(length, num_workers)
     return base + (worker < extra)
-
-
-def _repeated(start: Callable[[], Iterator[Any]]) -> Iterator[Any]:
-    """Yield one epoch after another; ends if one is empty."""
-    empty = False
-    while not empty:
-        empty = True
-        for item in start():
-            empty = False
-            yield item
 
 
 def _has_manifest(url: str | Path | Sequence[Any], split: str | None) -> bool:

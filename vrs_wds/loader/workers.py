@@ -56,6 +56,7 @@ class WorkerPool:
         self._examples.share_memory_()  # type: ignore[no-untyped-call]
         self._reader = reader
         self._run = 0
+        self._persistent = persistent_workers
         self._loader = DataLoader(
             _WorkerBatches(reader, self._examples, batch_size),
             batch_size=None,
@@ -82,12 +83,12 @@ class WorkerPool:
         self._examples[1 : len(examples) + 1] = torch.from_numpy(examples)
         workers = self._start()
         for number, batch in enumerate(batches):
-            results = _first(workers) if number == 0 else next(workers)
-            if run != self._run:
+            if run != self._run and self._persistent:
                 raise ConfigError(
                     "another iteration of this loader was begun: with persistent_workers there is "
                     "one at a time."
                 )
+            results = _first(workers) if number == 0 else next(workers)
             yield batch, _from_shared(results)
 
     def _start(self) -> Iterator[Results]:

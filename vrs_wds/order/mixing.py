@@ -2,7 +2,7 @@
 
 Part `s` with weight `w_s` (of a sum of 1) has had `n_s` of the first `k` turns; the next turn goes
 to the part that is furthest behind, the one with the largest `w_s * (k + 1) - n_s`; of equals, the
-first. No part is ever a whole turn or more behind its share. Weights 0.5, 0.3 and 0.2::
+first. Parts stay within about a turn of their share. Weights 0.5, 0.3 and 0.2::
 
     0 1 2 0 0 | 1 0 2 1 0 | ...
 
@@ -17,7 +17,8 @@ from vrs_wds.errors import ConfigError
 Until = Literal["first", "all"]
 """When a mixture's epoch ends.
 
-- `first`: when the part whose turn it is has no batch left in its epoch: no example comes twice.
+- `first`: when a part has had as many turns as its own epoch has batches. The others go on in the
+  next epoch where they were.
 - `all`: when every part has given its epoch; those that are through begin another one.
 """
 

@@ -3,8 +3,9 @@
 ::
 
     shards, permuted      |    3    | 0 |      2      |   1   |
-    C canonical streams   |   0   |   1   |   2   |   3   |        cut at sample borders
-    each shuffled         within a window, by generators of their own
+    C canonical streams   |   0   |   1   |   2   |   3   |        cut at sample borders, the row
+                                                                   turned by a random distance
+    each shuffled         within a window, from a random place on, by generators of their own
     global batch k        takes its share of each stream in turn   (see `slots`)
     rank r                takes the slots that its streams serve: a contiguous part of the batch
 
@@ -66,6 +67,8 @@ class PlanOptions:
             ("window", self.window, 0),
             ("num_streams", self.num_streams, 1),
         ):
+            if not isinstance(value, int):
+                raise ConfigError(f"{option}: expected a whole number, got {value!r}.")
             if value < least:
                 raise ConfigError(f"{option}: expected at least {least}, got {value}.")
         if self.tail not in get_args(TailRule):
@@ -106,7 +109,11 @@ class EpochPlan:
                 examples of a sample follow each other in its stream.
         """
         self._sequence = ShardSequence.make(
-            sizes, shuffle=options.shuffle, seed=options.seed, epoch=epoch
+            sizes,
+            shuffle=options.shuffle,
+            turn=options.window > 0,  # without a window, shards are read whole
+            seed=options.seed,
+            epoch=epoch,
         )
         self._options = options
         self._epoch = epoch
@@ -219,7 +226,8 @@ class EpochPlan:
         rng = rng_for(self._options.seed, epoch=self._epoch, stream="window", number=stream)
         keys = rng.random(length)
         keys *= self._options.window
-        keys += np.arange(length)
+        # Begin anywhere in the stream: what is late in its shard is not late in each epoch.
+        keys += (np.arange(length) - rng.integers(max(1, length))) % max(1, length)
         order = np.argsort(keys, kind="stable")
         return order.astype(np.int32) if length < 2**31 else order
 

@@ -27,23 +27,31 @@ class ShardSequence:
     """Place after the last sample of each shard, in the epoch's order of shards."""
     shifts: Numbers
     """Added to a place in the shard, gives the sample's number."""
+    turn: int = 0
+    """The row begins so many places later, and ends with those: cuts fall elsewhere each epoch."""
 
     @classmethod
     def make(
-        cls, sizes: NDArray[np.integer], *, shuffle: bool, seed: int, epoch: int
+        cls, sizes: NDArray[np.integer], *, shuffle: bool, turn: bool, seed: int, epoch: int
     ) -> "ShardSequence":
-        """Put shards of these sizes in a row; `shuffle` permutes them."""
+        """Put shards of these sizes in a row; `shuffle` permutes them, `turn` turns the row."""
         sizes = np.asarray(sizes, dtype=np.int64)
         order = np.arange(len(sizes))
+        turned = 0
         if shuffle:
-            order = rng_for(seed, epoch=epoch, stream="shards").permutation(len(sizes))
+            rng = rng_for(seed, epoch=epoch, stream="shards")
+            order = rng.permutation(len(sizes))
+            if turn and sizes.sum():
+                turned = int(rng.integers(sizes.sum()))
         first_numbers = np.cumsum(sizes) - sizes
         ends = np.cumsum(sizes[order])
-        return cls(ends, first_numbers[order] - (ends - sizes[order]))
+        return cls(ends, first_numbers[order] - (ends - sizes[order]), turned)
 
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0
 
     def numbers_at(self, places: Numbers) -> Numbers:
         """Return the numbers of the samples at some places."""
+        if self.turn:
+            places = (places + self.turn) % len(self)
         return places + self.shifts[np.searchsorted(self.ends, places, side="right")]

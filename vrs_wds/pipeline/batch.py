@@ -22,6 +22,8 @@ class Batch(BriefRepr):
     """Targets of different lengths: `packed` as values + offsets, or plain `list`s."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.batch_size, int):
+            raise ConfigError(f"batch_size: expected a whole number, got {self.batch_size!r}.")
         if self.batch_size < 1:
             raise ConfigError(f"batch_size: expected at least 1, got {self.batch_size}.")
         if self.ragged not in ("packed", "list"):

@@ -101,7 +101,7 @@ class Index:
                     if name not in file.schema_arrow.names:
                         known = [known for known in file.schema_arrow.names if ":" not in known]
                         raise KeyError(f"no column {name!r}; there are {', '.join(known)}")
-                    self._columns[name] = file.read(columns=[name])[name]
+                    self._columns[name] = file.read(columns=[name], use_threads=False)[name]
             return self._columns[name]
 
     def column_names(self) -> list[str]:
@@ -138,7 +138,7 @@ class Index:
         with self._open() as file:
             extensions = extensions_in(file.schema_arrow)
             names = [member_column(ext, name) for ext in extensions for name in MEMBER_COLUMNS]
-            table = file.read_row_group(number, columns=["key", *names])
+            table = file.read_row_group(number, columns=["key", *names], use_threads=False)
         return RowGroup(
             keys=table["key"],
             members={
