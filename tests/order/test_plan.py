@@ -322,6 +322,22 @@ def test_when_a_sample_comes_differs_from_epoch_to_epoch(
     assert (np.abs(mean[-in_shard // 50 :] - 0.5) < 0.35).all()
 
 
+@pytest.mark.parametrize(("num_shards", "in_shard"), [(32, 2000), (64, 1000)])
+def test_no_two_epochs_are_alike(num_shards: int, in_shard: int) -> None:
+    """Streams begin at places of their own: two epochs are not one order, shifted as a whole."""
+    total = num_shards * in_shard
+    times = []
+    for epoch in range(8):
+        options = PlanOptions(64, shuffle=True, window=in_shard // 10)
+        plan = EpochPlan(np.full(num_shards, in_shard), options, epoch)
+        parts = [plan.rank_batch(k, World()).numbers for k in range(plan.num_batches)]
+        when = np.empty(total)
+        when[np.concatenate(parts)] = np.arange(total) / total
+        times.append(when)
+
+    assert np.abs(np.corrcoef(times)[np.triu_indices(8, 1)]).max() < 0.3
+
+
 def test_with_one_shard_a_rank_sees_other_samples_each_epoch() -> None:
     """Where streams are cut changes, too."""
     options = PlanOptions(64, shuffle=True)
