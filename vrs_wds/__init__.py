@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from vrs_wds.errors import DatasetNotFound as DatasetNotFound
     from vrs_wds.errors import DecodeError as DecodeError
     from vrs_wds.errors import DuplicateKeyError as DuplicateKeyError
+    from vrs_wds.errors import FileChanged as FileChanged
     from vrs_wds.errors import KeyFormatError as KeyFormatError
     from vrs_wds.errors import ManifestError as ManifestError
+    from vrs_wds.errors import ResumeError as ResumeError
     from vrs_wds.errors import SampleError as SampleError
     from vrs_wds.errors import SampleNotFound as SampleNotFound
     from vrs_wds.errors import ShardError as ShardError
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from vrs_wds.errors import ShardTruncated as ShardTruncated
     from vrs_wds.errors import SidecarError as SidecarError
     from vrs_wds.errors import SourceError as SourceError
+    from vrs_wds.errors import SplitBusyError as SplitBusyError
+    from vrs_wds.errors import StorageError as StorageError
     from vrs_wds.errors import TooManyBadSamples as TooManyBadSamples
     from vrs_wds.errors import UnknownTaskError as UnknownTaskError
     from vrs_wds.errors import VrsWdsError as VrsWdsError
@@ -68,6 +72,8 @@ if TYPE_CHECKING:
     from vrs_wds.sample import key_to_name as key_to_name
     from vrs_wds.sample import name_to_key as name_to_key
     from vrs_wds.sources.vrsbench.source import VRSBenchSource as VRSBenchSource
+    from vrs_wds.storage.open import open_store as open_store
+    from vrs_wds.storage.store import Store as Store
     from vrs_wds.tasks.registry import register_task as register_task
     from vrs_wds.tasks.targets import get_task_targets as get_task_targets
     from vrs_wds.tasks.task import TargetOptions as TargetOptions
@@ -92,6 +98,7 @@ _MODULES = {
     "Decode": "pipeline.decode",
     "DecodeError": "errors",
     "DuplicateKeyError": "errors",
+    "FileChanged": "errors",
     "ImageOptions": "writer.options",
     "KeyFormatError": "errors",
     "ManifestError": "errors",
@@ -100,6 +107,7 @@ _MODULES = {
     "MixedLoader": "loader.mix",
     "Part": "loader.mix",
     "Ragged": "pipeline.ragged",
+    "ResumeError": "errors",
     "Sample": "sample",
     "SampleError": "errors",
     "SampleNotFound": "errors",
@@ -119,7 +127,10 @@ _MODULES = {
     "Source": "sample",
     "SourceError": "errors",
     "SourceSample": "sample",
+    "SplitBusyError": "errors",
     "StatefulStream": "loader.stateful_stream",
+    "StorageError": "errors",
+    "Store": "storage.store",
     "Stream": "loader.stream",
     "StreamingLoader": "loader.loader",
     "TargetOptions": "tasks.task",
@@ -143,6 +154,7 @@ _MODULES = {
     "mix": "loader.mix",
     "name_to_key": "sample",
     "open_dataset": "reader.dataset",
+    "open_store": "storage.open",
     "register_task": "tasks.registry",
     "stream": "loader.stream",
     "to_hf_iterable": "loader.hf_iterable",

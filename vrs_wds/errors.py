@@ -8,6 +8,10 @@
     ├── DuplicateKeyError (ValueError)       two samples of a split have the same key
     ├── SourceError (ValueError)             a dataset to be packed is not laid out as it should be
     ├── DatasetExistsError (FileExistsError) the split is already there
+    ├── SplitBusyError (FileExistsError)     another writer is at work on the split
+    ├── ResumeError (ValueError)             an unfinished write is of another source or config
+    ├── StorageError (OSError)               a store fails, and goes on failing when tried again
+    │   └── FileChanged                      a file was replaced while it was being read
     ├── DatasetNotFound (FileNotFoundError)  there is no such dataset or split
     ├── ManifestError (ValueError)           a manifest or an index is unreadable, or they disagree
     ├── UnknownTaskError (KeyError)          no task of that name is registered, or in the dataset
@@ -54,6 +58,22 @@ class SourceError(VrsWdsError, ValueError):
 
 class DatasetExistsError(VrsWdsError, FileExistsError):
     """The split to be written is already there."""
+
+
+class SplitBusyError(VrsWdsError, FileExistsError):
+    """Another writer is at work on the split."""
+
+
+class ResumeError(VrsWdsError, ValueError):
+    """What an unfinished write left is not of this source, or not of these options."""
+
+
+class StorageError(VrsWdsError, OSError):
+    """A store cannot be reached or refuses; the message names the file and what was tried."""
+
+
+class FileChanged(StorageError):
+    """A file was replaced while it was being read."""
 
 
 class DatasetNotFound(VrsWdsError, FileNotFoundError):

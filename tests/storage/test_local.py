@@ -12,7 +12,7 @@ import pytest
 
 from vrs_wds.errors import ConfigError
 from vrs_wds.storage.local import _MAX_OPEN_FILES, LocalStore
-from vrs_wds.storage.store import open_store
+from vrs_wds.storage.open import open_store
 
 
 @pytest.fixture

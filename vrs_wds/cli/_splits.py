@@ -1,7 +1,7 @@
 """Which splits a command is about."""
 
 from vrs_wds.reader.dataset import ShardedDataset, list_splits, open_dataset
-from vrs_wds.storage.store import open_store
+from vrs_wds.storage.open import open_store
 
 
 def open_splits(url: str, split: str | None) -> list[ShardedDataset]:

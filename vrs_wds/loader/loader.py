@@ -33,6 +33,7 @@ from vrs_wds.pipeline.faults import BadSample, FaultLog
 from vrs_wds.pipeline.stage import SampleStage, StreamStage
 from vrs_wds.pipeline.targets import Targets
 from vrs_wds.reader.dataset import ShardedDataset, open_dataset
+from vrs_wds.storage.store import Location
 from vrs_wds.tasks.registry import resolve_tasks
 
 
@@ -50,7 +51,7 @@ class StreamingLoader:
 
     def __init__(
         self,
-        dataset: str | Path | ShardedDataset,
+        dataset: Location | ShardedDataset,
         split: str | None = None,
         *,
         task: str | None = None,

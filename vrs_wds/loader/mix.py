@@ -13,6 +13,7 @@ from vrs_wds.loader.loader import StreamingLoader
 from vrs_wds.order.mixing import Until, count_turns, next_part, normalized
 from vrs_wds.pipeline.faults import BadSample
 from vrs_wds.reader.dataset import ShardedDataset
+from vrs_wds.storage.store import Location
 
 _VERSION = 1
 
@@ -21,7 +22,7 @@ _VERSION = 1
 class Part:
     """One part of a mixture: a dataset, its weight, and options of its own."""
 
-    dataset: str | Path | ShardedDataset
+    dataset: Location | ShardedDataset
     weight: float = 1.0
     options: Mapping[str, Any] = field(default_factory=dict)
     """Options of `StreamingLoader` for this part, such as `task`, `split`, `stages` or `per`."""

@@ -21,7 +21,8 @@ from vrs_wds.order.world import World
 from vrs_wds.pipeline.stage import SampleDict
 from vrs_wds.reader.dataset import ShardedDataset, open_dataset
 from vrs_wds.reader.sequential import is_shard_pattern, list_shards, read_shard
-from vrs_wds.storage.store import open_store
+from vrs_wds.storage.open import open_store
+from vrs_wds.storage.store import Location
 from vrs_wds.tasks.registry import resolve_tasks
 
 _CHUNK = 64
@@ -144,7 +145,7 @@ class SequentialSource:
 
 
 def stream(
-    url: str | Path | ShardedDataset | Sequence[str | Path],
+    url: Location | ShardedDataset | Sequence[str | Path],
     split: str | None = None,
     *,
     tasks: str | Sequence[str] | None = None,
@@ -182,7 +183,7 @@ def stream(
     if isinstance(url, ShardedDataset):
         dataset = url
     elif _has_manifest(url, split):
-        assert isinstance(url, str | Path)  # noqa: S101 - _has_manifest says so
+        assert not isinstance(url, Sequence) or isinstance(url, str)  # noqa: S101 - so it says
         dataset = open_dataset(url, split)
     else:
         if shuffle or tasks is not None:
@@ -217,12 +218,12 @@ def share_of(worker: int, num_workers: int, length: int) -> int:
     return base + (worker < extra)
 
 
-def _has_manifest(url: str | Path | Sequence[Any], split: str | None) -> bool:
+def _has_manifest(url: Location | Sequence[str | Path], split: str | None) -> bool:
     if is_shard_pattern(url):
         if split is not None:
             raise ConfigError(f"split: shards given by name have no splits, got {split!r}.")
         return False
-    assert isinstance(url, str | Path)  # noqa: S101 - is_shard_pattern says so
+    assert not isinstance(url, Sequence) or isinstance(url, str)  # noqa: S101 - so it says
     # Without a split, a folder of tars that nobody has indexed is read as it is.
     store = open_store(url)
     return (

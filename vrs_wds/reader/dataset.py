@@ -2,7 +2,6 @@
 
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, SupportsIndex, overload
 
 import numpy as np
@@ -17,7 +16,8 @@ from vrs_wds.sample import Sample
 from vrs_wds.shard.index_table import ABSENT, count_column
 from vrs_wds.shard.manifest import Manifest, decode_manifest
 from vrs_wds.shard.names import manifest_name
-from vrs_wds.storage.store import Store, open_store
+from vrs_wds.storage.open import open_store
+from vrs_wds.storage.store import Location, Store
 from vrs_wds.tasks.registry import get_task, resolve_tasks, task_names
 from vrs_wds.tasks.sidecars import META_EXTENSION, decode_meta, decode_sidecar, extension_of
 
@@ -25,11 +25,11 @@ _ITER_CHUNK = 64
 """Samples that iteration reads at once."""
 
 
-def open_dataset(url: str | Path, split: str | None = None) -> "ShardedDataset":
+def open_dataset(url: Location, split: str | None = None) -> "ShardedDataset":
     """Open a split of a dataset for reading in any order. Reads the manifest only.
 
     Args:
-        url: Path or URL of the folder with the manifest.
+        url: Path or URL of the folder with the manifest, or a store of `open_store`.
         split: Name of the split; may be left out if there is just one.
 
     Raises:

@@ -13,12 +13,13 @@ import braceexpand
 from vrs_wds.errors import DatasetNotFound, ShardNotFound, ShardTruncated
 from vrs_wds.sample import Sample
 from vrs_wds.shard.members import Readable, group_members, iter_members
-from vrs_wds.storage.store import Store, open_store
+from vrs_wds.storage.open import open_store
+from vrs_wds.storage.store import Location, Store
 
 _SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
 
-def list_shards(urls: str | Path | Iterable[str | Path]) -> list[str]:
+def list_shards(urls: Location | Iterable[str | Path]) -> list[str]:
     """Return the shards that a pattern, a folder or several of them name, in order.
 
     `data-{000000..000009}.tar` is expanded as webdataset does; a folder gives its tars, sorted.
@@ -26,6 +27,8 @@ def list_shards(urls: str | Path | Iterable[str | Path]) -> list[str]:
     Raises:
         DatasetNotFound: if a folder holds no tar, or there is nothing at all.
     """
+    if isinstance(urls, Store):
+        return _tars_in(urls)
     given = [urls] if isinstance(urls, str | Path) else list(urls)
     shards: list[str] = []
     for url in given:
@@ -36,8 +39,10 @@ def list_shards(urls: str | Path | Iterable[str | Path]) -> list[str]:
     return shards
 
 
-def is_shard_pattern(urls: str | Path | Sequence[str | Path]) -> bool:
+def is_shard_pattern(urls: Location | Sequence[str | Path]) -> bool:
     """Tell whether these are shards by name, rather than a dataset's folder."""
+    if isinstance(urls, Store):
+        return False
     return not isinstance(urls, str | Path) or str(urls).endswith(_SUFFIXES)
 
 
@@ -96,8 +101,11 @@ def _store_and_name(url: str) -> tuple[Store, str]:
 
 
 def _tars_below(folder: str) -> list[str]:
-    store = open_store(folder)
+    return _tars_in(open_store(folder))
+
+
+def _tars_in(store: Store) -> list[str]:
     names = [name for name in store.list_names() if name.endswith(_SUFFIXES)]
     if not names:
-        raise DatasetNotFound(f"{folder}: expected a shard (*.tar), or a folder with shards.")
+        raise DatasetNotFound(f"{store.url}: expected a shard (*.tar), or a folder with shards.")
     return [store.url_of(name) for name in names]

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from tqdm import tqdm
 
@@ -22,6 +21,7 @@ from vrs_wds.sample import Sample, split_member_name
 from vrs_wds.shard.checksums import ShardHasher
 from vrs_wds.shard.manifest import ShardInfo
 from vrs_wds.shard.members import Member, iter_members
+from vrs_wds.storage.store import Location
 from vrs_wds.tasks.registry import get_task, task_names
 from vrs_wds.tasks.sidecars import check_sidecar
 
@@ -57,7 +57,7 @@ class VerifyReport:
 
 
 def verify(
-    url: str | Path,
+    url: Location,
     split: str | None = None,
     *,
     decode: bool = False,
@@ -70,7 +70,7 @@ def verify(
     asked for, that each image decodes.
 
     Args:
-        url: Folder of the dataset.
+        url: Folder of the dataset, or its store.
         split: Name of the split; may be left out if there is just one.
         decode: Decode every image too.
         progress: Show a progress bar; None does on a terminal.

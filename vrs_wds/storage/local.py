@@ -4,15 +4,18 @@ import os
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from vrs_wds.forks import reset_in_children
-from vrs_wds.storage.store import StoreWriter
+from vrs_wds.storage.store import Stat, StoreWriter
 
 _MAX_OPEN_FILES = 128
+_ATTEMPTS = 10
+_TEMPORARY = ".tmp~"
+"""End of the names of files that are being written."""
 
 
 class _OpenFile:
@@ -66,6 +69,15 @@ class LocalStore:
         del file  # held until here: another thread may have dropped it from the open ones
         return data
 
+    def get_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return several ranges of a file."""
+        return [self.get_range(name, offset, size) for offset, size in ranges]
+
+    def stat(self, name: str) -> Stat:
+        """Return a file's size, and an etag made of inode, size and time of change."""
+        stat = (self.root / name).stat()
+        return Stat(stat.st_size, f"{stat.st_ino:x}-{stat.st_size:x}-{stat.st_mtime_ns:x}")
+
     def size_of(self, name: str) -> int:
         """Return a file's size in bytes."""
         return (self.root / name).stat().st_size
@@ -74,17 +86,21 @@ class LocalStore:
         """Tell whether there is such a file."""
         return (self.root / name).is_file()
 
-    def list_names(self, prefix: str = "") -> Iterator[str]:
-        """Yield the names that start with `prefix`, sorted, hidden ones left out."""
-        if not self.root.is_dir():
+    def list_names(self, prefix: str = "", *, hidden: bool = False) -> Iterator[str]:
+        """Yield the names that start with `prefix`, sorted; hidden ones only if asked for."""
+        # Only the folder that the prefix names, not everything beside it.
+        folder = self.root / prefix.rpartition("/")[0]
+        if not folder.is_dir():
             return
         names = [
-            path.relative_to(self.root).as_posix()
-            for path in self.root.rglob("*")
-            if path.is_file()
+            path.relative_to(self.root).as_posix() for path in folder.rglob("*") if path.is_file()
         ]
-        names = [name for name in names if not any(p.startswith(".") for p in name.split("/"))]
-        yield from sorted(name for name in names if name.startswith(prefix))
+        yield from sorted(
+            name
+            for name in names
+            if name.startswith(prefix) and not name.endswith(_TEMPORARY)
+            if hidden or not is_hidden(name)
+        )
 
     @contextmanager
     def open_reader(self, name: str) -> Iterator[BinaryIO]:
@@ -96,31 +112,52 @@ class LocalStore:
     def open_writer(self, name: str) -> Iterator[StoreWriter]:
         """Write a file under a temporary name, then rename it."""
         path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-        try:
-            with temporary.open("xb", buffering=1 << 20) as file:
-                yield file  # type: ignore[misc]  # BufferedWriter.write also returns a count
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
+        with _temporary_file(path) as file:
+            yield file  # type: ignore[misc]  # BufferedWriter.write also returns a count
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).replace(path)
             _sync_folder(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def put(self, name: str, data: bytes) -> None:
         """Write a file in one go."""
         with self.open_writer(name) as writer:
             writer.write(data)
 
+    def put_new(self, name: str, data: bytes) -> None:
+        """Write a file in one go unless there is one of that name."""
+        path = self.root / name
+        with _temporary_file(path) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            os.link(file.name, path)  # unlike a rename it fails if the name is taken
+            _sync_folder(path.parent)
+
     def rename(self, name: str, new_name: str) -> None:
         """Give a file another name; one of that name is replaced."""
         (self.root / name).replace(self.root / new_name)
-        _sync_folder(self.root)
+        _sync_folder((self.root / new_name).parent)
 
     def delete(self, name: str) -> None:
-        """Remove a file; one that is not there is no error."""
-        (self.root / name).unlink(missing_ok=True)
+        """Remove a file, and the hidden folder that it was the last in; none is no error."""
+        path = self.root / name
+        path.unlink(missing_ok=True)
+        if path.parent != self.root and path.parent.name.startswith("."):
+            with suppress(OSError):  # not empty
+                path.parent.rmdir()
+
+    def sweep(self, prefix: str) -> int:
+        """Remove temporary files below `prefix`."""
+        folder, start = self.root / prefix.rpartition("/")[0], prefix.rpartition("/")[2]
+        leftovers = [
+            path
+            for path in folder.rglob(f".*{_TEMPORARY}")
+            if path.parent != folder or path.name.startswith(f".{start}")
+        ]
+        for path in leftovers:
+            path.unlink(missing_ok=True)
+        return len(leftovers)
 
     def _file(self, name: str) -> _OpenFile:
         with self._lock:
@@ -138,6 +175,35 @@ class LocalStore:
 
     def __repr__(self) -> str:
         return f"LocalStore({self.url!r})"
+
+
+def is_hidden(name: str) -> bool:
+    """Tell whether a component of a name begins with a dot.
+
+    >>> is_hidden("train.json"), is_hidden(".train.writing/000000-000.tar")
+    (False, True)
+    """
+    return any(part.startswith(".") for part in name.split("/"))
+
+
+@contextmanager
+def _temporary_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file beside `path`; it is removed at the end if it still has its first name."""
+    name = f".{path.name}.{secrets.token_hex(8)}{_TEMPORARY}"
+    for attempt in range(_ATTEMPTS):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = path.with_name(name).open("xb", buffering=1 << 20)
+        except FileNotFoundError:  # another process has just removed the empty hidden folder
+            if attempt == _ATTEMPTS - 1:
+                raise
+        else:
+            break
+    try:
+        with file:
+            yield file
+    finally:
+        path.with_name(name).unlink(missing_ok=True)
 
 
 def _sync_folder(path: Path) -> None:

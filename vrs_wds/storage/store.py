@@ -1,12 +1,20 @@
-"""What a store can do, and the one door to all of them."""
+"""What every store can do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
-from urllib.parse import unquote, urlparse
+from typing import BinaryIO, Protocol, runtime_checkable
 
-from vrs_wds.errors import ConfigError
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What a store knows of a file without reading it."""
+
+    size: int
+    """Bytes."""
+    etag: str
+    """Another one whenever the bytes were written anew; empty if the store cannot tell."""
 
 
 class StoreWriter(Protocol):
@@ -17,11 +25,14 @@ class StoreWriter(Protocol):
         ...
 
 
+@runtime_checkable
 class Store(Protocol):
     """Holds bytes by name below one URL. Safe to use from several threads; pickles.
 
-    Names are relative, with `/` between components. Every method raises `FileNotFoundError` for a
-    name that is not there.
+    Names are relative, with `/` between components; a component that begins with a dot is hidden.
+    Every method raises `FileNotFoundError` for a name that is not there, unless it says otherwise.
+    Reading a file that was replaced since this store first read it is a `FileChanged` where the
+    store can tell: bytes of two versions are never mixed.
     """
 
     @property
@@ -41,6 +52,14 @@ class Store(Protocol):
         """Return `size` bytes from `offset`, or fewer where the file ends."""
         ...
 
+    def get_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return several ranges of a file, each an offset and a size; see `get_range`."""
+        ...
+
+    def stat(self, name: str) -> Stat:
+        """Return a file's size and etag, as they are now."""
+        ...
+
     def size_of(self, name: str) -> int:
         """Return a file's size in bytes."""
         ...
@@ -49,8 +68,8 @@ class Store(Protocol):
         """Tell whether there is such a file."""
         ...
 
-    def list_names(self, prefix: str = "") -> Iterator[str]:
-        """Yield the names that start with `prefix`, sorted."""
+    def list_names(self, prefix: str = "", *, hidden: bool = False) -> Iterator[str]:
+        """Yield the names that start with `prefix`, sorted; hidden ones only if asked for."""
         ...
 
     def open_reader(self, name: str) -> AbstractContextManager[BinaryIO]:
@@ -68,31 +87,36 @@ class Store(Protocol):
         """Write a file in one go; it appears complete or not at all."""
         ...
 
+    def put_new(self, name: str, data: bytes) -> None:
+        """Write a file in one go unless there is one of that name: of several writers one wins.
+
+        Raises:
+            FileExistsError: if there is such a file.
+        """
+        ...
+
     def rename(self, name: str, new_name: str) -> None:
-        """Give a file another name; one of that name is replaced."""
+        """Give a file another name; one of that name is replaced.
+
+        On an object store this is a copy made by the server.
+        """
         ...
 
     def delete(self, name: str) -> None:
         """Remove a file; one that is not there is no error."""
         ...
 
+    def sweep(self, prefix: str) -> int:
+        """Remove what killed writers left of files below `prefix` that they had not completed.
 
-def open_store(url: str | Path) -> Store:
-    """Open the store at a path or a `file://` URL. Nothing is read or made.
+        Temporary files of a disk, uploads in parts of an object store. Only for a prefix that
+        nobody is writing to.
 
-    Raises:
-        ConfigError: if the scheme is unknown.
-    """
-    from vrs_wds.storage.local import LocalStore
+        Returns:
+            The number of leftovers removed.
+        """
+        ...
 
-    if isinstance(url, Path):
-        return LocalStore(url)
-    parsed = urlparse(url)
-    if parsed.scheme == "file" and parsed.netloc in ("", "localhost"):
-        return LocalStore(Path(unquote(parsed.path)))
-    # A single letter is a Windows drive.
-    if len(parsed.scheme) <= 1 or "://" not in url:
-        return LocalStore(Path(url))
-    raise ConfigError(
-        f"{url}: expected a path or a file:// URL; this version stores on local disks."
-    )
+
+Location = str | Path | Store
+"""Where a dataset is: a path, a URL, or a store that `open_store` gave."""

@@ -3,7 +3,6 @@
 import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from tqdm import tqdm
@@ -24,7 +23,8 @@ from vrs_wds.shard.manifest import ShardInfo
 from vrs_wds.shard.members import Member, iter_members
 from vrs_wds.shard.names import check_split, manifest_name
 from vrs_wds.shard.tar_header import padding
-from vrs_wds.storage.store import Store, open_store
+from vrs_wds.storage.open import open_store
+from vrs_wds.storage.store import Location, Store
 from vrs_wds.tasks.registry import registered_tasks
 from vrs_wds.tasks.sidecars import check_sidecar, decode_sidecar, extension_of
 from vrs_wds.writer.commit import IndexBuilder, commit_split
@@ -34,7 +34,7 @@ _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd")
 
 
 def index_shards(
-    url: str | Path,
+    url: Location,
     *,
     split: str,
     prefix: str | None = None,
@@ -48,7 +48,7 @@ def index_shards(
     are plain members.
 
     Args:
-        url: Folder with the tars.
+        url: Folder with the tars, or its store.
         split: Name of the split that they make.
         prefix: Beginning of the tars' names; None takes `{split}-` and a digit, or all tars if none
             begins so.

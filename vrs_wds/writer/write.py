@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -21,7 +20,8 @@ from vrs_wds.errors import (
 from vrs_wds.sample import Source, SourceSample
 from vrs_wds.shard.manifest import Manifest, ShardInfo, decode_manifest
 from vrs_wds.shard.names import CARD_NAME, check_split, index_name, manifest_name, shard_name
-from vrs_wds.storage.store import Store, open_store
+from vrs_wds.storage.open import open_store
+from vrs_wds.storage.store import Location, Store
 from vrs_wds.writer.card import check_card
 from vrs_wds.writer.commit import IndexBuilder, commit_split
 from vrs_wds.writer.engine import prepare_all
@@ -53,7 +53,7 @@ class WriteReport:
 
 def write_shards(
     source: Source | Iterable[SourceSample],
-    out: str | Path,
+    out: Location,
     *,
     split: str,
     config: ShardConfig | None = None,
@@ -68,7 +68,7 @@ def write_shards(
 
     Args:
         source: A `Source`, or any iterable of `SourceSample` (loaded in this process).
-        out: Path or URL of the folder for the dataset; other splits may be there.
+        out: Path, URL or store of the folder for the dataset; other splits may be there.
         split: Name of the split, such as `train`.
         config: Options, as `load_config` reads them from a file; None has the defaults.
         num_workers: Processes that load and encode samples; 0 does it in this one.
