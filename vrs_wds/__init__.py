@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vrs_wds.errors import FileChanged as FileChanged
     from vrs_wds.errors import KeyFormatError as KeyFormatError
     from vrs_wds.errors import ManifestError as ManifestError
+    from vrs_wds.errors import RankError as RankError
     from vrs_wds.errors import ResumeError as ResumeError
     from vrs_wds.errors import SampleError as SampleError
     from vrs_wds.errors import SampleNotFound as SampleNotFound
@@ -107,6 +108,7 @@ _MODULES = {
     "MixedLoader": "loader.mix",
     "Part": "loader.mix",
     "Ragged": "pipeline.ragged",
+    "RankError": "errors",
     "ResumeError": "errors",
     "Sample": "sample",
     "SampleError": "errors",

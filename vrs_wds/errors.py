@@ -10,6 +10,7 @@
     ├── DatasetExistsError (FileExistsError) the split is already there
     ├── SplitBusyError (FileExistsError)     another writer is at work on the split
     ├── ResumeError (ValueError)             an unfinished write is of another source or config
+    ├── RankError (RuntimeError)             another rank of the same write stopped, or is silent
     ├── StorageError (OSError)               a store fails, and goes on failing when tried again
     │   └── FileChanged                      a file was replaced while it was being read
     ├── DatasetNotFound (FileNotFoundError)  there is no such dataset or split
@@ -66,6 +67,10 @@ class SplitBusyError(VrsWdsError, FileExistsError):
 
 class ResumeError(VrsWdsError, ValueError):
     """What an unfinished write left is not of this source, or not of these options."""
+
+
+class RankError(VrsWdsError, RuntimeError):
+    """Another rank of the same write stopped, or gives no sign of life."""
 
 
 class StorageError(VrsWdsError, OSError):

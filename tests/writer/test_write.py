@@ -19,6 +19,7 @@ from vrs_wds.errors import (
     DatasetExistsError,
     DecodeError,
     DuplicateKeyError,
+    ResumeError,
     SidecarError,
     SourceError,
     UnknownTaskError,
@@ -35,7 +36,8 @@ IMAGE = encode_rgb(np.zeros((8, 8, 3), np.uint8), "png")
 
 def contents(root: Path) -> dict[str, bytes]:
     """Return every file of a folder, hidden ones too."""
-    return {path.name: path.read_bytes() for path in root.iterdir()}
+    files = [path for path in root.rglob("*") if path.is_file()]
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
 
 
 def plain(name: str, **annotations: Any) -> SourceSample:
@@ -76,7 +78,10 @@ def test_any_iterable_is_a_source(
 def test_shards_are_cut_at_the_limits(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int], max_samples: int, max_bytes: int
 ) -> None:
-    """Within the limits, unless one sample alone is too large; and no shard could take more."""
+    """Within the limits, unless one sample alone is too large; no shard could take more.
+
+    But for those that end where a block does, at a multiple of `max_samples`.
+    """
     root = tmp_path_factory.mktemp("cut")
     samples = [
         plain(f"s{i}", captioning={"captions": ["x" * size]}) for i, size in enumerate(sizes)
@@ -94,7 +99,12 @@ def test_shards_are_cut_at_the_limits(
     starts = open_dataset(root).shard_starts
     for number in range(len(shards) - 1):
         full = shards[number].nsamples == max_samples
-        assert full or shards[number].filesize + first_sizes[starts[number + 1]] > max_bytes
+        at_block = starts[number + 1] % max_samples == 0
+        assert (
+            full
+            or at_block
+            or shards[number].filesize + first_sizes[starts[number + 1]] > max_bytes
+        )
 
 
 def test_images_keep_their_bytes(small_root: Path, small_samples: Any) -> None:
@@ -256,16 +266,22 @@ def test_a_source_without_samples_is_an_error(tmp_path: Path) -> None:
 def test_an_exception_in_the_source_publishes_nothing(
     tmp_path: Path, small_samples: Any, config: ShardConfig
 ) -> None:
-    """Shards that were complete go too."""
+    """Shards that were complete stay hidden, for the next call; the error says so."""
 
     def failing() -> Iterator[SourceSample]:
         yield from small_samples
         raise RuntimeError("no more pictures")
 
-    with pytest.raises(RuntimeError, match="no more pictures"):
+    with pytest.raises(RuntimeError, match="no more pictures") as caught:
         write_shards(failing(), tmp_path, split="train", config=config)
 
-    assert contents(tmp_path) == {}
+    assert all(name.startswith(".train.writing/") for name in contents(tmp_path))
+    assert any("3 complete shards are kept" in note for note in caught.value.__notes__)
+    with pytest.raises(ResumeError, match="resume=False"):  # all samples, and no error at the end
+        write_shards(small_samples[:5], tmp_path, split="train", config=config)
+    write_shards(small_samples[:5], tmp_path, split="train", config=config, resume=False)
+    assert len(open_dataset(tmp_path)) == 5
+    assert not [name for name in contents(tmp_path) if name.startswith(".")]
 
 
 def test_a_split_that_is_there_is_not_touched(tmp_path: Path) -> None:
@@ -434,8 +450,9 @@ def test_a_split_survives_until_it_is_replaced(tmp_path: Path, moment: int, name
 
     dataset = open_dataset(tmp_path)
     again = (SourceSample(s.key, s["png"], "png") for s in dataset)  # its own input
-    write_shards(again, tmp_path, split="train", overwrite=True)
+    write_shards(again, tmp_path, split="train", overwrite=True, resume=False)
     assert open_dataset(tmp_path).column("key") == ["old"]
+    assert not [name for name in contents(tmp_path) if name.startswith(".")]
 
 
 def test_report_says_what_was_written(small_root: Path, tmp_path: Path, small_samples: Any) -> None:

@@ -1,9 +1,8 @@
 """Finds out where this process stands: the one place that reads ranks from outside."""
 
 import os
-
-import torch.distributed
-from torch.utils.data import get_worker_info
+import sys
+from typing import Any
 
 from vrs_wds.errors import ConfigError
 from vrs_wds.order.world import World
@@ -16,16 +15,20 @@ def detect_world() -> World:
     (torchrun), else from `SLURM_PROCID` and `SLURM_NTASKS`, else there is one. Inside a worker of
     a `DataLoader`, the worker's number is told too.
     """
-    rank, world_size = _ranks()
-    info = get_worker_info()
+    # Where nobody has imported torch, there is neither a process group nor a worker of its loader.
+    torch = sys.modules.get("torch")
+    rank, world_size = _ranks(torch)
+    data = sys.modules.get("torch.utils.data")
+    info = None if data is None else data.get_worker_info()
     if info is None:
         return World(rank, world_size)
     return World(rank, world_size, info.id, info.num_workers)
 
 
-def _ranks() -> tuple[int, int]:
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+def _ranks(torch: Any) -> tuple[int, int]:  # noqa: ANN401 - the module, if it is loaded
+    distributed = getattr(torch, "distributed", None)
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
     for rank, world_size in (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")):
         if rank in os.environ and world_size in os.environ:
             try:

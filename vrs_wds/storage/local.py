@@ -149,11 +149,12 @@ class LocalStore:
 
     def sweep(self, prefix: str) -> int:
         """Remove temporary files below `prefix`."""
-        folder, start = self.root / prefix.rpartition("/")[0], prefix.rpartition("/")[2]
+        folder = self.root / prefix.rpartition("/")[0]
         leftovers = [
             path
             for path in folder.rglob(f".*{_TEMPORARY}")
-            if path.parent != folder or path.name.startswith(f".{start}")
+            # `.NAME.RANDOM.tmp~` is to become `NAME`
+            if path.with_name(path.name[1:]).relative_to(self.root).as_posix().startswith(prefix)
         ]
         for path in leftovers:
             path.unlink(missing_ok=True)

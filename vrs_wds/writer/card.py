@@ -30,8 +30,8 @@ dataset = vw.open_dataset("path/of/this/folder", split="{split}")
 """
 
 
-def write_card(store: Store, manifest: Manifest) -> None:
-    """Write README.md for this split and those that are there already."""
+def make_card(store: Store, manifest: Manifest) -> bytes:
+    """Return README.md for this split and those that are there already."""
     with warnings.catch_warnings():
         # Where a notebook has no ipywidgets, tqdm warns of it when this package imports it.
         warnings.filterwarnings("ignore", message="IProgress not found")
@@ -46,7 +46,7 @@ def write_card(store: Store, manifest: Manifest) -> None:
         card = DatasetCard(f"---\n{{}}\n---\n{text}")
     for key, value in card_metadata(manifests).items():
         setattr(card.data, key, value)
-    store.put(CARD_NAME, str(card).encode("utf-8"))
+    return str(card).encode("utf-8")
 
 
 def check_card(store: Store) -> None:

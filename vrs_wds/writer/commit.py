@@ -1,21 +1,19 @@
-"""Index, manifest and card: what makes written shards a dataset."""
+"""Index, manifest and card: what makes complete shards a dataset."""
 
 import hashlib
-import io
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vrs_wds.shard.index_table import (
-    ABSENT,
     FOOTER_TAIL,
     IndexRow,
-    count_column,
     footer_size,
     make_schema,
     make_table,
+    member_column,
 )
 from vrs_wds.shard.manifest import (
     FORMAT_VERSION,
@@ -28,103 +26,128 @@ from vrs_wds.shard.manifest import (
     encode_manifest,
     make_fingerprint,
 )
-from vrs_wds.shard.names import index_name, manifest_name
-from vrs_wds.storage.store import Store
+from vrs_wds.shard.names import CARD_NAME, index_name, manifest_name
+from vrs_wds.storage.store import Store, StoreWriter
 from vrs_wds.tasks.registry import get_task, task_names
 from vrs_wds.tasks.sidecars import META_EXTENSION, extension_of
-from vrs_wds.writer.card import write_card
+from vrs_wds.writer.card import make_card
+from vrs_wds.writer.staging import Staging
 
 
-class IndexBuilder:
-    """Takes the rows of one shard after another; gives the index file.
+@dataclass(frozen=True)
+class CompleteShard:
+    """A shard as the index and the manifest will know it."""
 
-    A shard's rows are kept as an Arrow table: about 100 bytes a sample.
-    """
-
-    def __init__(self) -> None:
-        self._tables: list[tuple[pa.Table, frozenset[str], frozenset[str]]] = []
-        self._extensions: Counter[str] = Counter()
-        self._tasks: set[str] = set()
-
-    def add_shard(self, rows: Sequence[IndexRow]) -> None:
-        """Take the rows of the next shard."""
-        extensions = Counter(extension for row in rows for extension in row.members)
-        tasks = {task for row in rows for task in row.counts}
-        ordered = _member_order(extensions)
-        table = make_table(rows, len(self._tables), ordered, sorted(tasks))
-        self._tables.append((table, frozenset(ordered), frozenset(tasks)))
-        self._extensions += extensions
-        self._tasks |= tasks
-
-    @property
-    def extensions(self) -> tuple[str, ...]:
-        """All extensions, in member order."""
-        return _member_order(self._extensions)
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """All tasks with a sidecar somewhere."""
-        return tuple(sorted(self._tasks))
-
-    def task_info(self) -> dict[str, TaskInfo]:
-        """Return what the manifest says of each task."""
-        info = {}
-        for task in self.tasks:
-            columns = [
-                table[count_column(task)].to_numpy()
-                for table, _, tasks in self._tables
-                if task in tasks
-            ]
-            info[task] = TaskInfo(
-                schema_version=get_task(task).version,
-                num_samples=sum(int((column != ABSENT).sum()) for column in columns),
-                count=sum(int(column[column != ABSENT].sum()) for column in columns),
-            )
-        return info
-
-    def to_parquet(self) -> bytes:
-        """Return the index file: one row group a shard."""
-        schema = make_schema(self.extensions, self.tasks)
-        sink = io.BytesIO()
-        with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
-            for number, (table, _, _) in enumerate(self._tables):
-                full = _with_columns(table, number, schema, self.extensions, self.tasks)
-                writer.write_table(full, row_group_size=max(1, full.num_rows))
-        return sink.getvalue()
+    info: ShardInfo
+    extensions: tuple[str, ...]
+    tasks: Mapping[str, tuple[int, int]]
+    """For each task, samples with its sidecar, and things in them."""
+    rows: Callable[[], pa.Table]
+    """Fetches the shard's rows, as `describe_rows` made them."""
 
 
-def commit_split(
-    store: Store, split: str, shards: Sequence[ShardInfo], index: IndexBuilder
-) -> Manifest:
-    """Write index, card and manifest, in this order: the manifest makes the split visible."""
-    data = index.to_parquet()
-    footer = data[-footer_size(data[-FOOTER_TAIL:]) :]
-    store.put(index_name(split), data)
-    manifest = Manifest(
+def describe_rows(
+    rows: Sequence[IndexRow],
+) -> tuple[pa.Table, tuple[str, ...], dict[str, tuple[int, int]]]:
+    """Return a shard's rows as a table, its extensions in member order, and its tasks."""
+    extensions = _member_order({extension for row in rows for extension in row.members})
+    tasks = sorted({task for row in rows for task in row.counts})
+    counts = {
+        task: (
+            sum(task in row.counts for row in rows),
+            sum(row.counts.get(task, 0) for row in rows),
+        )
+        for task in tasks
+    }
+    return make_table(rows, 0, extensions, tasks), extensions, counts
+
+
+def write_index(store: Store, split: str, shards: Sequence[CompleteShard]) -> FileInfo:
+    """Write the index under its staged name, one row group a shard, one shard at a time."""
+    staged = Staging(split).index
+    extensions, tasks = _extensions_of(shards), _tasks_of(shards)
+    schema = make_schema(extensions, tuple(tasks))
+    with store.open_writer(staged) as writer:
+        sink = _Hashing(writer)
+        # Arrow asks a sink for what a file object has.
+        with pq.ParquetWriter(pa.PythonFile(sink, "w"), schema, compression="zstd") as parquet:
+            for number, shard in enumerate(shards):
+                table = _full_table(shard.rows(), number, schema, extensions, tuple(tasks))
+                parquet.write_table(table, row_group_size=max(1, table.num_rows))
+    tail = store.get_range(staged, sink.size - FOOTER_TAIL, FOOTER_TAIL)
+    size = footer_size(tail)
+    footer = store.get_range(staged, sink.size - size, size)
+    return FileInfo(
+        url=index_name(split),
+        filesize=sink.size,
+        sha256=sink.hasher.hexdigest(),
+        footer_sha256=hashlib.sha256(footer).hexdigest(),
+    )
+
+
+def make_manifest(split: str, shards: Sequence[CompleteShard], index: FileInfo) -> Manifest:
+    """Return the manifest of a split."""
+    infos = tuple(shard.info for shard in shards)
+    return Manifest(
         name=split,
-        shardlist=tuple(shards),
+        shardlist=infos,
         vrs_wds=Details(
             format_version=FORMAT_VERSION,
             split=split,
-            num_samples=sum(shard.nsamples for shard in shards),
-            fingerprint=make_fingerprint(tuple(shards)),
-            index=FileInfo(
-                url=index_name(split),
-                filesize=len(data),
-                sha256=hashlib.sha256(data).hexdigest(),
-                footer_sha256=hashlib.sha256(footer).hexdigest(),
-            ),
-            extensions=index.extensions,
-            tasks=index.task_info(),
-            layers=(Layer(name="base", start=0, stop=len(shards)),),
+            num_samples=sum(info.nsamples for info in infos),
+            fingerprint=make_fingerprint(infos),
+            index=index,
+            extensions=_extensions_of(shards),
+            tasks={
+                task: TaskInfo(
+                    schema_version=get_task(task).version, num_samples=samples, count=count
+                )
+                for task, (samples, count) in _tasks_of(shards).items()
+            },
+            layers=(Layer(name="base", start=0, stop=len(infos)),),
         ),
     )
-    write_card(store, manifest)
-    store.put(manifest_name(split), encode_manifest(manifest))
-    return manifest
 
 
-def _member_order(extensions: Counter[str]) -> tuple[str, ...]:
+def publish(store: Store, manifest: Manifest) -> None:
+    """Give the staged index its name, write the card, and last the manifest: now it is visible.
+
+    Raises:
+        FileExistsError: if there is a manifest of the split.
+    """
+    split = manifest.vrs_wds.split
+    staging = Staging(split)
+    store.rename(staging.index, index_name(split))
+    _put_card(store, staging, manifest)
+    store.put_new(manifest_name(split), encode_manifest(manifest))
+    # Another split may have been published at the same time, and each card lack the other.
+    _put_card(store, staging, manifest)
+
+
+def _put_card(store: Store, staging: Staging, manifest: Manifest) -> None:
+    card = make_card(store, manifest)
+    if not store.exists(CARD_NAME) or store.get(CARD_NAME) != card:
+        store.put(staging.card, card)
+        store.rename(staging.card, CARD_NAME)
+
+
+def _extensions_of(shards: Sequence[CompleteShard]) -> tuple[str, ...]:
+    return _member_order({extension for shard in shards for extension in shard.extensions})
+
+
+def _tasks_of(shards: Sequence[CompleteShard]) -> dict[str, tuple[int, int]]:
+    """Add up samples and things of each task, tasks by name."""
+    names = sorted({task for shard in shards for task in shard.tasks})
+    return {
+        name: (
+            sum(shard.tasks.get(name, (0, 0))[0] for shard in shards),
+            sum(shard.tasks.get(name, (0, 0))[1] for shard in shards),
+        )
+        for name in names
+    }
+
+
+def _member_order(extensions: set[str]) -> tuple[str, ...]:
     """Order extensions as members are: sidecars of tasks, other members, meta, images last."""
     sidecars = {extension_of(task) for task in task_names()}
 
@@ -136,21 +159,48 @@ def _member_order(extensions: Counter[str]) -> tuple[str, ...]:
     return tuple(sorted(extensions, key=place))
 
 
-def _with_columns(
+def _full_table(
     table: pa.Table,
     number: int,
     schema: pa.Schema,
     extensions: tuple[str, ...],
     tasks: tuple[str, ...],
 ) -> pa.Table:
-    """Add the columns that other shards have and this one lacks."""
-    if table.schema.names == schema.names:
-        return table
-    blank = make_table(
-        [IndexRow(key="", offset=0, size=0, members={})] * table.num_rows,
-        number,
-        extensions,
-        tasks,
-    )
-    columns = [table[name] if name in table.schema.names else blank[name] for name in schema.names]
+    """Set the shard's number, and add the columns that other shards have and this one lacks."""
+    shard = pa.array([number] * table.num_rows, pa.int32())
+    numbered = {"shard", *(member_column(extension, "shard") for extension in extensions)}
+    blank_row = IndexRow(key="", offset=0, size=0, members={})
+    blank = make_table([blank_row] * table.num_rows, number, extensions, tasks)
+    there = set(table.schema.names)
+    columns = [
+        shard if name in numbered else table[name] if name in there else blank[name]
+        for name in schema.names
+    ]
     return pa.table(columns, schema=schema)
+
+
+class _Hashing:
+    """A file that is written to a store and hashed on the way."""
+
+    closed = False
+
+    def __init__(self, writer: StoreWriter) -> None:
+        self._writer = writer
+        self.hasher = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        data = bytes(data)
+        self._writer.write(data)
+        self.hasher.update(data)
+        self.size += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def tell(self) -> int:
+        return self.size

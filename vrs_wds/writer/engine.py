@@ -27,24 +27,32 @@ _worker: tuple[Source | None, ShardConfig] | None = None
 
 
 def prepare_all(
-    source: Source | Iterable[SourceSample], config: ShardConfig, *, num_workers: int
+    source: Source | Iterable[SourceSample],
+    config: ShardConfig,
+    *,
+    num_workers: int,
+    numbers: Iterable[int] = (),
 ) -> Iterator[PreparedSample]:
     """Yield the prepared samples in the source's order, whatever the number of workers.
 
-    A `Source` is loaded by the workers; another iterable in this process.
+    Of a `Source` those with the given numbers, which the workers load; another iterable is
+    iterated to its end in this process.
     """
     if num_workers == 0:
-        samples = _load_all(source) if isinstance(source, Source) else source
+        samples = _load_all(source, numbers) if isinstance(source, Source) else source
         return (prepare_sample(sample, config) for sample in samples)
-    return _prepare_in_workers(source, config, num_workers)
+    return _prepare_in_workers(source, config, num_workers, numbers)
 
 
 def _prepare_in_workers(
-    source: Source | Iterable[SourceSample], config: ShardConfig, num_workers: int
+    source: Source | Iterable[SourceSample],
+    config: ShardConfig,
+    num_workers: int,
+    numbers: Iterable[int],
 ) -> Iterator[PreparedSample]:
     shipped = source if isinstance(source, Source) else None
     _refuse_interactive(shipped)
-    items: Iterable[Any] = range(len(source)) if isinstance(source, Source) else source
+    items: Iterable[Any] = numbers if isinstance(source, Source) else source
     _start_forkserver()
     # forkserver: a fork of a process with threads may hang.
     pool = ProcessPoolExecutor(
@@ -123,8 +131,8 @@ def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
         yield chunk
 
 
-def _load_all(source: Source) -> Iterator[SourceSample]:
-    return (_load(source, number) for number in range(len(source)))
+def _load_all(source: Source, numbers: Iterable[int]) -> Iterator[SourceSample]:
+    return (_load(source, number) for number in numbers)
 
 
 def _load(source: Source, number: int) -> SourceSample:

@@ -3,8 +3,10 @@
 import re
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, BinaryIO
 
+import pyarrow as pa
 from tqdm import tqdm
 
 from vrs_wds.errors import (
@@ -27,7 +29,15 @@ from vrs_wds.storage.open import open_store
 from vrs_wds.storage.store import Location, Store
 from vrs_wds.tasks.registry import registered_tasks
 from vrs_wds.tasks.sidecars import check_sidecar, decode_sidecar, extension_of
-from vrs_wds.writer.commit import IndexBuilder, commit_split
+from vrs_wds.writer.card import check_card
+from vrs_wds.writer.claim import claim_split
+from vrs_wds.writer.commit import (
+    CompleteShard,
+    describe_rows,
+    make_manifest,
+    publish,
+    write_index,
+)
 from vrs_wds.writer.write import WriteReport, report_of
 
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd")
@@ -61,29 +71,49 @@ def index_shards(
         ShardFormatError: if a tar is malformed, or compressed.
         ShardTruncated: if a tar's end is missing.
         DuplicateKeyError: if two shards have a sample of one key.
+        SplitBusyError: if another process is writing this split.
     """
     store = open_store(url)
-    check_split(split)
+    check_card(store)
+    hidden = not sys.stderr.isatty() if progress is None else not progress
+    with claim_split(store, check_split(split)) as claim:
+        _refuse_manifest(store, split, overwrite=overwrite)
+        names = _find_tars(store, split, prefix)
+        shards = list[CompleteShard]()
+        seen: dict[str, str] = {}
+        for name in tqdm(names, unit=" shards", desc=f"index {split}", disable=hidden):
+            rows, info = _scan_shard(store, name)
+            _refuse_twice(rows, name, seen)
+            table, extensions, tasks = describe_rows(rows)
+            shards.append(CompleteShard(info, extensions, tasks, partial(_same, table)))
+            claim.check()
+        manifest = make_manifest(split, shards, write_index(store, split, shards))
+        claim.check_now()
+        if overwrite:
+            store.delete(manifest_name(split))
+        publish(store, manifest)
+    return report_of(store, manifest)
+
+
+def _same(table: pa.Table) -> pa.Table:
+    return table
+
+
+def _refuse_manifest(store: Store, split: str, *, overwrite: bool) -> None:
     if store.exists(manifest_name(split)) and not overwrite:
         raise DatasetExistsError(
             f"{store.url_of(manifest_name(split))}: the split {split!r} has a manifest already. "
             "Pass overwrite=True (--overwrite) to make it anew."
         )
-    names = _find_tars(store, split, prefix)
-    index, infos = IndexBuilder(), list[ShardInfo]()
-    seen: dict[str, str] = {}
-    hidden = not sys.stderr.isatty() if progress is None else not progress
-    for name in tqdm(names, unit=" shards", desc=f"index {split}", disable=hidden):
-        rows, info = _scan_shard(store, name)
-        for row in rows:
-            if (other := seen.setdefault(row.key, name)) != name:
-                raise DuplicateKeyError(
-                    f"key {row.key!r} is given twice: in {other} and in {name}. Keys are unique in "
-                    "a split: index the shards as two splits, or write them anew."
-                )
-        index.add_shard(rows)
-        infos.append(info)
-    return report_of(store, commit_split(store, split, infos, index))
+
+
+def _refuse_twice(rows: list[IndexRow], name: str, seen: dict[str, str]) -> None:
+    for row in rows:
+        if (other := seen.setdefault(row.key, name)) != name:
+            raise DuplicateKeyError(
+                f"key {row.key!r} is given twice: in {other} and in {name}. Keys are unique in a "
+                "split: index the shards as two splits, or write them anew."
+            )
 
 
 def _find_tars(store: Store, split: str, prefix: str | None) -> list[str]:

@@ -49,7 +49,8 @@ class ShardOptions(_Section, frozen=True):
     name: str = SHARD_NAME
     """Pattern with `{split}` and `{number}`."""
     max_samples: int = 10_000
-    """Samples in a shard; at least 1."""
+    """Samples in a shard at most. One ends at each multiple of it in the source, too: the samples
+    between are a block, which ranks and tasks pack apart from others."""
     max_bytes: ByteSize = ByteSize(256 * 1024**2)
     """Bytes of a shard's file. A sample that is larger gets a shard of its own."""
 

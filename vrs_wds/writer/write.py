@@ -1,33 +1,32 @@
 """`write_shards`: a source becomes a split of a dataset."""
 
-import re
-import secrets
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from tqdm import tqdm
 
-from vrs_wds.errors import (
-    ConfigError,
-    DatasetExistsError,
-    DuplicateKeyError,
-    SampleError,
-    SourceError,
-)
+from vrs_wds.errors import ConfigError
+from vrs_wds.order.world import World
 from vrs_wds.sample import Source, SourceSample
-from vrs_wds.shard.manifest import Manifest, ShardInfo, decode_manifest
-from vrs_wds.shard.names import CARD_NAME, check_split, index_name, manifest_name, shard_name
+from vrs_wds.shard.manifest import Manifest
+from vrs_wds.shard.names import check_split
 from vrs_wds.storage.open import open_store
 from vrs_wds.storage.store import Location, Store
 from vrs_wds.writer.card import check_card
-from vrs_wds.writer.commit import IndexBuilder, commit_split
-from vrs_wds.writer.engine import prepare_all
+from vrs_wds.writer.job import make_job
+from vrs_wds.writer.journal import ShardEntry
+from vrs_wds.writer.local import pack_locally
 from vrs_wds.writer.options import ShardConfig
-from vrs_wds.writer.prepare import PreparedSample
-from vrs_wds.writer.shard_writer import ShardWriter, packed_bytes
+from vrs_wds.writer.pack import Packer
+from vrs_wds.writer.ranks import Ranks, follow_rank_0, pack_as_rank_0
+from vrs_wds.writer.transaction import Begun, write_split
+
+Engine = Literal["local", "ray"]
+Entries = list[ShardEntry]
+Check = Callable[[], None]
+Count = Callable[[int], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,186 +57,120 @@ def write_shards(
     split: str,
     config: ShardConfig | None = None,
     num_workers: int = 0,
+    engine: Engine = "local",
+    world: World | None = None,
+    resume: bool = True,
     progress: bool | None = None,
     overwrite: bool = False,
 ) -> WriteReport:
     """Pack a source into shards, with index, manifest and card.
 
-    Equal sources and options give equal bytes, whatever `num_workers`. Nothing is visible before
-    the end: shards have hidden names until all are complete, and an exception removes them.
+    Equal sources and options give equal bytes, whatever the engine, the number of workers or ranks,
+    and however often the work was stopped. Nothing is visible before the end: complete shards wait
+    in a hidden folder until all are there. Whatever ends the work before, an exception, Ctrl-C or a
+    kill, the next call goes on after the last complete shard.
 
     Args:
-        source: A `Source`, or any iterable of `SourceSample` (loaded in this process).
+        source: A `Source`, or any iterable of `SourceSample` (loaded in this process, and, to go
+            on, passed over from its beginning).
         out: Path, URL or store of the folder for the dataset; other splits may be there.
         split: Name of the split, such as `train`.
         config: Options, as `load_config` reads them from a file; None has the defaults.
-        num_workers: Processes that load and encode samples; 0 does it in this one.
+        num_workers: Processes that load and encode samples; 0 does it in this one. With ray, the
+            number of tasks at a time; 0 leaves it to ray.
+        engine: `local` packs in this process; `ray` in tasks of a Ray cluster (extra `ray`), which
+            needs a `Source`.
+        world: This process's rank among several that call this at the same time with the same
+            arguments, such as `detect_world()` gives it; they share the work (a `Source` only), and
+            rank 0 makes it visible. None is one process alone.
+        resume: Go on where an unfinished write stopped; False throws away what it left.
         progress: Show a progress bar; None does on a terminal.
         overwrite: Replace a split that is there. The old one stays until the new one is complete.
 
     Raises:
         DatasetExistsError: if the split, or shards named as its, are there and `overwrite` is
             False.
+        SplitBusyError: if another process is writing this split.
+        ResumeError: if an unfinished write is there, of another source or other options.
         DuplicateKeyError: if two samples have one key.
         SidecarError: if an annotation does not fit its task.
         DecodeError: if an image cannot be read.
         SourceError: if the source has no sample, or as the source raises it.
+        StorageError: if the store fails, and goes on failing.
+        RankError: if another rank stopped.
     """
-    if config is None:
-        config = ShardConfig()
-    elif not isinstance(config, ShardConfig):
-        raise ConfigError(
-            f"config: expected options as vrs_wds.load_config(path) gives them, got {config!r}."
-        )
-    if num_workers < 0:
-        raise ConfigError(f"num_workers: expected 0 or more, got {num_workers}.")
+    config = _checked(source, config, num_workers, engine, world)
     store = open_store(out)
-    old = _files_in_the_way(store, check_split(split), config.shards.name, overwrite=overwrite)
+    packer = Packer(store, check_split(split), config)
     check_card(store)
-    samples = prepare_all(source, config, num_workers=num_workers)
-    total = len(source) if isinstance(source, Source) else None
-    bar: tqdm[Any]
-    with tqdm(
-        total=total, unit=" samples", desc=f"write {split}", disable=_no_progress(progress)
-    ) as bar:
-        manifest = _Packer(store, split, config, old).pack(_counted(samples, bar))
+    job = make_job(source, split, config)
+    if world is not None and world.world_size > 1 and world.rank > 0:
+        assert isinstance(source, Source)  # noqa: S101 - _checked says so
+        return report_of(store, follow_rank_0(packer, source, job, world, num_workers=num_workers))
+
+    ranks = Ranks(packer, job, world)
+
+    def fill(begun: Begun) -> None:
+        hidden = not sys.stderr.isatty() if progress is None else not progress
+        done = sum(entry.stop - entry.start for entry in begun.entries)
+        bar: tqdm[Any]
+        with tqdm(
+            total=job.num_samples,
+            initial=done,
+            unit=" samples",
+            desc=f"write {split}",
+            disable=hidden,
+        ) as bar:
+            engines[engine](begun.entries, begun.check, bar.update)
+
+    def locally(entries: Entries, check: Check, count: Count) -> None:
+        if world is None or world.world_size == 1:
+            pack_locally(packer, source, entries, num_workers=num_workers, check=check, count=count)
+        else:
+            assert isinstance(source, Source)  # noqa: S101 - _checked says so
+            pack_as_rank_0(
+                packer, source, entries, world, ranks,
+                num_workers=num_workers, check=check, count=count,
+            )  # fmt: skip
+
+    def with_ray(entries: Entries, check: Check, count: Count) -> None:
+        from vrs_wds.writer.ray_engine import pack_with_ray
+
+        assert isinstance(source, Source)  # noqa: S101 - _checked says so
+        pack_with_ray(packer, source, entries, num_tasks=num_workers, check=check, count=count)
+
+    engines = {"local": locally, "ray": with_ray}
+    manifest = write_split(packer, source, job, fill, ranks, resume=resume, overwrite=overwrite)
     return report_of(store, manifest)
 
 
-def _files_in_the_way(store: Store, split: str, pattern: str, *, overwrite: bool) -> list[str]:
-    """Return the files that the new split replaces, the manifest first; refuse if it may not.
-
-    They are the manifest, the index, and tars that are named as this split's: nothing else.
-    """
-    shards = [name for name in store.list_names(f"{split}-") if _is_shard(name, split, pattern)]
-    if store.exists(manifest_name(split)):
-        data = store.get(manifest_name(split))
-        old = decode_manifest(data, where=store.url_of(manifest_name(split)))
-        # Shards that were indexed as this split under other names are somebody else's.
-        own = re.compile(rf"{re.escape(split)}-[0-9].*\.tar")
-        shards += [shard.url for shard in old.shardlist if own.fullmatch(shard.url)]
-        found = f"{store.url_of(manifest_name(split))}: the split {split!r} is there already"
-    elif shards:
-        found = (
-            f"{store.url_of(shards[0])}: {len(shards)} shards of the split {split!r} are there "
-            "already, without a manifest: they may be somebody else's"
+def _checked(
+    source: object,
+    config: ShardConfig | None,
+    num_workers: int,
+    engine: str,
+    world: World | None,
+) -> ShardConfig:
+    """Return the options; refuse those that do not fit."""
+    if num_workers < 0:
+        raise ConfigError(f"num_workers: expected 0 or more, got {num_workers}.")
+    if engine not in get_args(Engine):
+        raise ConfigError(f"engine: expected one of {', '.join(get_args(Engine))}, got {engine!r}.")
+    several = world is not None and world.world_size > 1
+    if several and engine != "local":
+        raise ConfigError(f"engine: expected 'local' for one of several ranks, got {engine!r}.")
+    if (several or engine != "local") and not isinstance(source, Source):
+        raise ConfigError(
+            f"source: to share the work out, expected one with a length and numbers, got a "
+            f"{type(source).__name__}. Give it __len__ and __getitem__, or write in one process."
         )
-    else:
-        return []
-    if not overwrite:
-        raise DatasetExistsError(
-            f"{found}. Write to another place, or pass overwrite=True (--overwrite) to replace "
-            f"them."
+    if config is None:
+        return ShardConfig()
+    if not isinstance(config, ShardConfig):
+        raise ConfigError(
+            f"config: expected options as vrs_wds.load_config(path) gives them, got {config!r}."
         )
-    return list(dict.fromkeys([manifest_name(split), index_name(split), *shards]))
-
-
-def _is_shard(name: str, split: str, pattern: str) -> bool:
-    """Tell whether the pattern gives this name for some number."""
-    digits = re.findall(r"[0-9]+", name.removeprefix(f"{split}-"))
-    return any(name == shard_name(pattern, split, int(number)) for number in digits)
-
-
-class _Packer:
-    """Cuts the stream of samples into shards, and commits them at the end.
-
-    Until then shards have hidden names. Files of an old split are replaced when all new ones are
-    complete.
-    """
-
-    def __init__(self, store: Store, split: str, config: ShardConfig, old: list[str]) -> None:
-        self._store = store
-        self._split = split
-        self._config = config
-        self._old = old
-        self._shards: list[ShardInfo] = []
-        self._index = IndexBuilder()
-        self._origins: dict[str, str] = {}
-        self._token = secrets.token_hex(8)
-
-    def pack(self, samples: Iterator[PreparedSample]) -> Manifest:
-        """Write every sample, then make the split visible; on an exception remove it all."""
-        card = self._store.get(CARD_NAME) if self._store.exists(CARD_NAME) else None
-        written: list[str] = []
-        try:
-            sample: PreparedSample | None = self._first(samples)
-            while sample is not None:
-                sample = self._write_shard(sample, samples)
-            for name in self._old:
-                self._store.delete(name)
-            for shard in self._shards:
-                self._store.rename(self._hidden(shard.url), shard.url)
-                written.append(shard.url)
-            written += [index_name(self._split), CARD_NAME]
-            return commit_split(self._store, self._split, self._shards, self._index)
-        except BaseException:
-            hidden = [self._hidden(self._next_name()), *(self._hidden(s.url) for s in self._shards)]
-            for name in [*hidden, *written]:
-                self._store.delete(name)
-            if card is not None and CARD_NAME in written:
-                self._store.put(CARD_NAME, card)
-            raise
-
-    def _hidden(self, name: str) -> str:
-        return f".{name}.{self._token}.part"
-
-    def _write_shard(
-        self, first: PreparedSample, samples: Iterator[PreparedSample]
-    ) -> PreparedSample | None:
-        """Write one shard, beginning with `first`; return the sample that did not fit."""
-        options = self._config.shards
-        name = self._next_name()
-        if any(name == other.url for other in self._shards):
-            raise ConfigError(f"shards.name: gives {name!r} to more than one shard.")
-        sample: PreparedSample | None = first
-        with ExitStack() as stack:
-            writer = stack.enter_context(self._store.open_writer(self._hidden(name)))
-            shard = ShardWriter(writer)
-            while sample is not None and shard.fits(
-                packed_bytes(sample), max_samples=options.max_samples, max_bytes=options.max_bytes
-            ):
-                shard.add(sample)
-                sample = self._next(samples)
-            info = shard.close(name)
-        self._shards.append(info)
-        self._index.add_shard(shard.rows)
-        return sample
-
-    def _first(self, samples: Iterator[PreparedSample]) -> PreparedSample:
-        sample = self._next(samples)
-        if sample is None:
-            raise SourceError(f"split {self._split!r}: the source has no samples.")
-        return sample
-
-    def _next(self, samples: Iterator[PreparedSample]) -> PreparedSample | None:
-        """Take the next sample; name the shard in an error, and refuse a key seen before."""
-        try:
-            sample = next(samples, None)
-        except SampleError as error:
-            raise type(error)(f"{self._next_name()}: {error}") from error
-        if sample is None:
-            return None
-        origin = f"{sample.origin} (sample {len(self._origins)})"
-        if (other := self._origins.get(sample.key)) is not None:
-            raise DuplicateKeyError(
-                f"key {sample.key!r} is given twice: by {other} and by {origin}. Keys are unique "
-                "in a split: give one of them another name."
-            )
-        self._origins[sample.key] = origin
-        return sample
-
-    def _next_name(self) -> str:
-        return shard_name(self._config.shards.name, self._split, len(self._shards))
-
-
-def _counted(samples: Iterator[PreparedSample], bar: "tqdm[Any]") -> Iterator[PreparedSample]:
-    for sample in samples:
-        bar.update()
-        yield sample
-
-
-def _no_progress(progress: bool | None) -> bool:
-    return not sys.stderr.isatty() if progress is None else not progress
+    return config
 
 
 def report_of(store: Store, manifest: Manifest) -> WriteReport:

@@ -1,5 +1,6 @@
 """The annotations of a split as VRSBench has them: one JSON file a picture."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
@@ -8,7 +9,7 @@ from vrs_wds.sources.vrsbench.annotation import annotation_to_sidecars, count_re
 from vrs_wds.sources.vrsbench.annotation_set import Annotated
 from vrs_wds.sources.vrsbench.files import FoundFile
 from vrs_wds.sources.vrsbench.layout import image_stem
-from vrs_wds.sources.vrsbench.raw import RawAnnotation, parse_annotation
+from vrs_wds.sources.vrsbench.raw import parse_annotation
 from vrs_wds.sources.vrsbench.report import Repair
 
 MAX_ANNOTATION_BYTES = 16 * 1024 * 1024
@@ -26,8 +27,11 @@ class AnnotationFiles:
         self._files: dict[str, FoundFile] = {}
         self._repairs: Counter[Repair] = Counter()
         differ = []
+        digest = hashlib.sha256()
         for file in files:
-            raw = _parse(file)
+            data = file.read(MAX_ANNOTATION_BYTES)
+            digest.update(hashlib.sha256(data).digest())
+            raw = parse_annotation(data, where=file.where)
             stem = image_stem(raw.image or "") or file.stem
             if stem != file.stem:
                 differ.append(f"{file.file_name} -> {raw.image}")
@@ -38,6 +42,7 @@ class AnnotationFiles:
                 )
             count_repairs(raw, self._repairs)
         self._names_that_differ = tuple(differ)
+        self.fingerprint = digest.hexdigest()
 
     @property
     def stems(self) -> Collection[str]:
@@ -57,10 +62,6 @@ class AnnotationFiles:
     def load(self, stem: str, size_wh: tuple[int, int]) -> Annotated:
         """Read a picture's annotation, in its pixels."""
         file = self._files[stem]
-        raw = _parse(file)
+        raw = parse_annotation(file.read(MAX_ANNOTATION_BYTES), where=file.where)
         sidecars = annotation_to_sidecars(raw, size_wh)
         return Annotated(sidecars, dict(raw.extra), file.label)
-
-
-def _parse(file: FoundFile) -> RawAnnotation:
-    return parse_annotation(file.read(MAX_ANNOTATION_BYTES), where=file.where)

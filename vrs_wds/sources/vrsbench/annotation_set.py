@@ -37,6 +37,11 @@ class AnnotationSet(Protocol):
         """Files whose content names another picture than their own name does."""
         ...
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the files' contents."""
+        ...
+
     def load(self, stem: str, size_wh: tuple[int, int]) -> Annotated:
         """Return a picture's annotation, in its pixels."""
         ...

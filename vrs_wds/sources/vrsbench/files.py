@@ -35,6 +35,10 @@ class Place(Protocol):
         """Return a file's bytes."""
         ...
 
+    def size(self, name: str) -> int:
+        """Return a file's size in bytes, without reading it."""
+        ...
+
     def label(self, name: str) -> str:
         """Return a short name of a file, for people."""
         ...
@@ -69,6 +73,10 @@ class Folder:
             if size > max_bytes:
                 raise _too_large(self.where(name), size, max_bytes)
             return file.read()
+
+    def size(self, name: str) -> int:
+        """Return a file's size in bytes."""
+        return (self.path / name).stat().st_size
 
     def label(self, name: str) -> str:
         """Return the folder's own name and the file's: `Images_train/P0003_0002.png`."""
@@ -117,6 +125,10 @@ class ZipArchive:
                 f"{self.where(name)}: the entry cannot be read: {error}. "
                 "Fetch the archive again, or extract it and look at the entry."
             ) from error
+
+    def size(self, name: str) -> int:
+        """Return an entry's size in bytes, unpacked."""
+        return self._open().getinfo(name).file_size
 
     def label(self, name: str) -> str:
         """Return the archive's and the entry's own names: `Images_train.zip: P0003_0002.png`."""
@@ -179,6 +191,11 @@ class FoundFile:
     def where(self) -> str:
         """The full name, for errors."""
         return self.place.where(self.name)
+
+    @property
+    def size(self) -> int:
+        """The file's size in bytes."""
+        return self.place.size(self.name)
 
     def read(self, max_bytes: int) -> bytes:
         """Return the file's bytes; `SourceError` if there are more than `max_bytes`."""

@@ -6,6 +6,7 @@ picture that no record of a task is about has no sidecar for it, since nobody sa
 looked at.
 """
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,11 @@ class RecordFiles:
         self._images = records.images
         self._repairs = records.repairs
         self._label = ", ".join(path.name for path in paths)
+        digest = hashlib.sha256()
+        for path in paths:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        self.fingerprint = digest.hexdigest()
 
     @property
     def stems(self) -> Collection[str]:

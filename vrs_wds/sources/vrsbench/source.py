@@ -1,5 +1,6 @@
 """`VRSBenchSource`: VRSBench on a disk, as a sequence of samples."""
 
+import hashlib
 import logging
 from pathlib import Path
 from typing import Literal, get_args
@@ -121,6 +122,13 @@ class VRSBenchSource:
             extra=annotated.extra | {"file_name": file.file_name},
             origin=annotated.origin,
         )
+
+    def fingerprint(self) -> str:
+        """Return SHA-256 over the annotations' contents, and the pictures' names and sizes."""
+        digest = hashlib.sha256(self._annotations.fingerprint.encode())
+        for file in self._images:
+            digest.update(f"{file.stem} {file.size}\n".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
 
     def __repr__(self) -> str:
         return f"VRSBenchSource({str(self.root)!r}, {self.split!r}): {len(self):,} samples"

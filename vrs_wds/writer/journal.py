@@ -1,0 +1,178 @@
+"""Remembers, in the store, which shards of an unfinished write are complete."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vrs_wds.errors import ManifestError
+from vrs_wds.shard.manifest import ShardInfo
+from vrs_wds.storage.store import Store
+from vrs_wds.writer.job import Job
+from vrs_wds.writer.staging import Place, Staging
+
+_THREADS = 16
+"""Small files that are fetched or deleted at once."""
+
+
+class ShardEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A complete shard."""
+
+    block: int
+    part: int
+    start: int
+    """Number of its first sample in the source."""
+    stop: int
+    is_end: bool
+    """No shard of this block follows."""
+    info: ShardInfo
+    """Its url is that in the staging folder."""
+    extensions: tuple[str, ...]
+    tasks: dict[str, tuple[int, int]]
+    """For each task, samples with its sidecar, and things in them."""
+    first: int
+    """CRC32C of the first sample's members; to find out whether the source has changed."""
+    last: int
+    """The same of the last sample."""
+
+    @property
+    def place(self) -> Place:
+        """Block and part."""
+        return Place(self.block, self.part)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Samples still to be packed: a block, or the rest of one."""
+
+    block: int
+    part: int
+    """Number of the next shard in the block."""
+    start: int
+    stop: int | None
+    """None: as many as there are, up to the block's end."""
+
+
+class Journal:
+    """The entries of one unfinished write."""
+
+    def __init__(self, store: Store, staging: Staging) -> None:
+        self._store = store
+        self._staging = staging
+
+    def job(self) -> Job | None:
+        """Return the job that is under way, if there is one."""
+        try:
+            return msgspec.json.decode(self._store.get(self._staging.job), type=Job)
+        except FileNotFoundError:
+            return None
+        except msgspec.DecodeError as error:
+            raise self._malformed(self._staging.job, error) from error
+
+    def begin(self, job: Job) -> None:
+        """Say which job is under way."""
+        self._store.put(self._staging.job, msgspec.json.format(msgspec.json.encode(job), indent=1))
+
+    def places(self) -> dict[Place, bool]:
+        """Return the places of complete shards, and whether each ends its block.
+
+        Only those that follow each other from the first part of their block.
+        """
+        found: dict[int, dict[int, bool]] = defaultdict(dict)
+        for name in self._store.list_names(self._staging.folder, hidden=True):
+            if (entry := self._staging.entry_place(name)) is not None:
+                found[entry[0].block][entry[0].part] = entry[1]
+        return {
+            Place(block, part): parts[part]
+            for block, parts in sorted(found.items())
+            for part in _run(parts)
+        }
+
+    def entries(self, places: dict[Place, bool]) -> list[ShardEntry]:
+        """Fetch entries, in order of their places."""
+
+        def fetch(item: tuple[Place, bool]) -> ShardEntry:
+            name = self._staging.entry(item[0], is_end=item[1])
+            try:
+                return msgspec.json.decode(self._store.get(name), type=ShardEntry)
+            except msgspec.DecodeError as error:
+                raise self._malformed(name, error) from error
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return list(pool.map(fetch, sorted(places.items())))
+
+    def add(self, entry: ShardEntry, rows: pa.Table) -> None:
+        """Remember a shard that is complete."""
+        sink = pa.BufferOutputStream()
+        pq.write_table(rows, sink, compression="zstd")
+        self._store.put(self._staging.rows(entry.place), sink.getvalue().to_pybytes())
+        name = self._staging.entry(entry.place, is_end=entry.is_end)
+        self._store.put(name, msgspec.json.encode(entry))
+
+    def rows(self, place: Place, columns: list[str] | None = None) -> pa.Table:
+        """Return a shard's rows of the index; its own columns only."""
+        data = pa.BufferReader(self._store.get(self._staging.rows(place)))
+        # ParquetFile: read_table would take the names of folders for columns.
+        with pq.ParquetFile(data) as file:
+            return file.read(columns=columns, use_threads=False).combine_chunks()
+
+    def throw_away(self, *, names: list[str] | None = None) -> None:
+        """Remove everything but claims; entries first, job and commit last: this may be cut short.
+
+        Args:
+            names: More files to remove, such as shards that had got their names.
+        """
+        listed = list(self._store.list_names(self._staging.folder, hidden=True))
+        listed = [name for name in listed if self._staging.claim_number(name) is None]
+        entries = [name for name in listed if self._staging.entry_place(name) is not None]
+        last = [self._staging.job, self._staging.commit]
+        others = set(listed) - set(entries) - set(last)
+        for group in (entries, [*(names or []), *sorted(others)], last[:1], last[1:]):
+            delete_all(self._store, group)
+
+    def _malformed(self, name: str, error: Exception) -> ManifestError:
+        return ManifestError(
+            f"{self._store.url_of(name)}: expected a writer's journal, found {error}. Throw the "
+            "unfinished write away: resume=False (--no-resume)."
+        )
+
+
+def spans(entries: list[ShardEntry], num_samples: int | None, block_size: int) -> Iterator[Span]:
+    """Yield what is still to be packed, in order; without end if the number is not known.
+
+    block_size=4, entries for samples [0, 4) and [4, 6)::
+
+        samples   0 1 2 3 | 4 5 6 7 | 8 9
+        spans                  [6,8) [8,10)
+    """
+    last = {entry.block: entry for entry in entries}
+    block = 0
+    while num_samples is None or block * block_size < num_samples:
+        start = block * block_size
+        stop = None if num_samples is None else min(start + block_size, num_samples)
+        entry = last.get(block)
+        if entry is None:
+            yield Span(block, 0, start, stop)
+        elif not entry.is_end:
+            yield Span(block, entry.part + 1, entry.stop, stop)
+        block += 1
+
+
+def delete_all(store: Store, names: list[str]) -> None:
+    """Delete files, several at once."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(store.delete, names))
+
+
+def _run(parts: dict[int, bool]) -> list[int]:
+    """Return the parts 0, 1, 2, ... as far as they go, up to the block's end."""
+    run: list[int] = []
+    while len(run) in parts:
+        run.append(len(run))
+        if parts[run[-1]]:
+            break
+    return run

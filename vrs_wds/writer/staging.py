@@ -1,0 +1,90 @@
+"""Where an unfinished write keeps its things: names in a hidden folder beside the dataset.
+
+::
+
+    .train.writing/
+      claim-000001.json           who writes the split, and that it is alive
+      job.json                    which source and options
+      000000-0000.tar             a complete shard: block 0, part 0
+      000000-0000.rows.parquet    its rows of the index
+      000000-0000.json            its entry in the journal: written last, so the other two are whole
+      000000-0001.end.json        `end`: no shard of this block follows
+      commit.json                 all shards are there; they are being given their names
+      rank-000001.json            that a rank other than 0 is alive, or why it stopped
+
+A *block* is a run of `shards.max_samples` samples of the source. A shard never reaches into the
+next block, so that blocks can be packed in any order, by anybody; shards get their numbers when all
+are there.
+"""
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """One shard among all: the part of a block."""
+
+    block: int
+    part: int
+
+
+class Staging:
+    """Names of the files of an unfinished write of a split."""
+
+    def __init__(self, split: str) -> None:
+        self.folder = f".{split}.writing/"
+
+    @property
+    def job(self) -> str:
+        """Which source and options."""
+        return f"{self.folder}job.json"
+
+    @property
+    def commit(self) -> str:
+        """That all shards are there, and what they replace."""
+        return f"{self.folder}commit.json"
+
+    @property
+    def index(self) -> str:
+        """The index, before it gets its name."""
+        return f"{self.folder}index.parquet"
+
+    @property
+    def card(self) -> str:
+        """The hub card, before it gets its name."""
+        return f"{self.folder}README.md"
+
+    def claim(self, number: int) -> str:
+        """The claim of the writer that is the `number`-th, from 1."""
+        return f"{self.folder}claim-{number:06d}.json"
+
+    def claim_number(self, name: str) -> int | None:
+        """Undo `claim`; None for another name."""
+        match = re.fullmatch(r"claim-([0-9]+)\.json", name.removeprefix(self.folder))
+        return int(match[1]) if match else None
+
+    def rank(self, rank: int) -> str:
+        """What a rank says of itself."""
+        return f"{self.folder}rank-{rank:06d}.json"
+
+    def shard(self, place: Place) -> str:
+        """A shard, before it gets its name."""
+        return f"{self._stem(place)}.tar"
+
+    def rows(self, place: Place) -> str:
+        """A shard's rows of the index."""
+        return f"{self._stem(place)}.rows.parquet"
+
+    def entry(self, place: Place, *, is_end: bool) -> str:
+        """A shard's entry in the journal."""
+        return f"{self._stem(place)}{'.end' if is_end else ''}.json"
+
+    def entry_place(self, name: str) -> tuple[Place, bool] | None:
+        """Undo `entry`; None for another name."""
+        pattern = r"([0-9]+)-([0-9]+)(\.end)?\.json"
+        match = re.fullmatch(pattern, name.removeprefix(self.folder))
+        return (Place(int(match[1]), int(match[2])), bool(match[3])) if match else None
+
+    def _stem(self, place: Place) -> str:
+        return f"{self.folder}{place.block:06d}-{place.part:04d}"
