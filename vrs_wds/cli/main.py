@@ -52,8 +52,8 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     except CycloptsError as error:
         err(f"vrs-wds: {_one_line(str(error))}\nTry `vrs-wds {_command(arguments)}--help`.")
         return 2
-    except KeyboardInterrupt:
-        err("vrs-wds: stopped.")
+    except KeyboardInterrupt as error:
+        err(f"vrs-wds: {_with_notes('stopped.', error)}")
         return 130
     except BrokenPipeError:
         # The reader of our output, such as `head`, has gone: nothing is wrong.
@@ -62,9 +62,14 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     except (VrsWdsError, OSError, IndexError) as error:
         if debug:
             err_traceback()
-        err(f"vrs-wds: {_one_line(str(error))}")
+        err(f"vrs-wds: {_with_notes(str(error), error)}")
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _with_notes(text: str, error: BaseException) -> str:
+    """Return a message and what was added to the error on its way, such as what is kept."""
+    return _one_line(" ".join([text, *getattr(error, "__notes__", [])]))
 
 
 def _one_line(text: str) -> str:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import forkserver
 from pickle import PicklingError
 from typing import Any
@@ -95,6 +96,22 @@ def _start_forkserver() -> None:
         signal.signal(signal.SIGINT, before)
 
 
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Let Ctrl-C come at the end of the block."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if caught:
+        signal.raise_signal(signal.SIGINT)
+
+
 def _stop(pool: ProcessPoolExecutor) -> None:
     """End the workers, whatever they are doing: nobody waits for their results any more."""
     processes = list((pool._processes or {}).values())
@@ -113,7 +130,8 @@ def _in_order(
     chunks = _chunks(items)
     for chunk in chunks:
         try:
-            waiting.append(pool.submit(_prepare_chunk, chunk))
+            with _interrupts_held_back():  # it starts processes, and remembers them afterwards
+                waiting.append(pool.submit(_prepare_chunk, chunk))
         except (TypeError, AttributeError, PicklingError) as error:
             raise ConfigError(
                 f"The source cannot be sent to worker processes ({error}). Use num_workers=0, or "

@@ -52,7 +52,8 @@ def make_job(source: Source | Iterable[SourceSample], split: str, config: ShardC
         source=mark,
         num_samples=len(source) if isinstance(source, Source) else None,
         tasks={name: get_task(name).version for name in sorted(tasks)},
-        config=msgspec.to_builtins(config, enc_hook=int),
+        # As JSON gives it back: lists, no tuples.
+        config=msgspec.json.decode(msgspec.json.encode(config, enc_hook=int)),
     )
 
 

@@ -1,0 +1,334 @@
+"""`write_shards` goes on where it was stopped, and ends with the bytes of an undisturbed run."""
+
+import random
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vrs_wds.errors import DatasetExistsError, DuplicateKeyError, ResumeError
+from vrs_wds.reader.dataset import open_dataset
+from vrs_wds.reader.verify import verify
+from vrs_wds.sample import SourceSample
+from vrs_wds.storage.local import LocalStore
+from vrs_wds.writer import transaction
+from vrs_wds.writer.options import ShardConfig, ShardOptions
+from vrs_wds.writer.write import write_shards
+
+CONFIG = ShardConfig(shards=ShardOptions(max_samples=4))
+
+
+class Samples:
+    """A source whose samples can be changed, and that counts what is loaded."""
+
+    def __init__(self, samples: list[SourceSample]) -> None:
+        self.samples = samples
+        self.loaded: list[int] = []
+        self.stop_at = len(samples)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, number: int, /) -> SourceSample:
+        if number >= self.stop_at:
+            raise RuntimeError("stopped")
+        self.loaded.append(number)
+        return self.samples[number]
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Return every file of a folder, hidden ones too."""
+    files = [path for path in root.rglob("*") if path.is_file()]
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def whole(tmp_path: Path, small_samples: Any) -> dict[str, bytes]:
+    """What an undisturbed run writes."""
+    write_shards(small_samples, tmp_path / "whole", split="train", config=CONFIG)
+    return contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("stop_at", [0, 3, 4, 5, 9, 20, 22])
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_complete_shards_are_not_written_again(
+    tmp_path: Path, small_samples: Any, whole: dict[str, bytes], stop_at: int, num_workers: int
+) -> None:
+    """An exception in the source; then the same call, with another number of workers."""
+    source = Samples(small_samples)
+    source.stop_at = stop_at
+    with pytest.raises(RuntimeError, match="stopped"):
+        write_shards(source, tmp_path / "out", split="train", config=CONFIG)
+    visible = [name for name in contents(tmp_path / "out") if not name.startswith(".train.writing")]
+    assert visible == []
+
+    source.loaded, source.stop_at = [], len(source)
+    write_shards(source, tmp_path / "out", split="train", config=CONFIG, num_workers=num_workers)
+    assert contents(tmp_path / "out") == whole
+    if num_workers == 0:
+        complete = stop_at // 4 * 4
+        # Of complete shards, the first and the last sample are compared.
+        assert [n for n in source.loaded if n >= complete] == list(range(complete, 23))
+        assert len([n for n in source.loaded if n < complete]) == complete // 4 * 2
+
+
+def test_an_iterable_is_passed_over(
+    tmp_path: Path, small_samples: Any, whole: dict[str, bytes]
+) -> None:
+    """A generator goes on too, if it gives the same samples again; twice stopped."""
+
+    def samples(stop_at: int) -> Iterator[SourceSample]:
+        yield from small_samples[:stop_at]
+        if stop_at < len(small_samples):
+            raise RuntimeError("stopped")
+
+    for stop_at in (6, 15, 23):
+        try:
+            write_shards(samples(stop_at), tmp_path / "out", split="train", config=CONFIG)
+        except RuntimeError:
+            assert stop_at < 23
+    assert contents(tmp_path / "out") == whole
+
+
+@pytest.mark.parametrize("as_iterable", [False, True])
+@pytest.mark.parametrize("number", [0, 3])
+def test_a_changed_source_is_refused(
+    tmp_path: Path, small_samples: Any, number: int, as_iterable: bool
+) -> None:
+    """Another sample in a complete shard, or fewer of them; the way out works."""
+
+    def stopped(samples: list[SourceSample]) -> Any:
+        source = Samples(samples)
+        source.stop_at = 9
+        return iter(source) if as_iterable else source
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        write_shards(stopped(small_samples), tmp_path, split="train", config=CONFIG)
+    before = contents(tmp_path)
+    changed = list(small_samples)
+    changed[number] = replace(changed[number], extra={"changed": True})
+    given: Callable[[], Any] = lambda: iter(changed) if as_iterable else Samples(changed)  # noqa: E731
+    with pytest.raises(ResumeError, match=rf"sample {number} was another.*resume=False"):
+        write_shards(given(), tmp_path, split="train", config=CONFIG)
+    assert contents(tmp_path) == before
+
+    write_shards(given(), tmp_path, split="train", config=CONFIG, resume=False)
+    assert open_dataset(tmp_path).metadata(number)["meta"].extra["changed"] is True
+    assert not [name for name in contents(tmp_path) if name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (ShardConfig(shards=ShardOptions(max_samples=5)), "shards.max_samples: was 4, is 5"),
+        (ShardConfig(shards=CONFIG.shards, tasks=("vqa",)), r"tasks: was 'all', is \['vqa'\]"),
+    ],
+)
+def test_changed_options_are_refused(
+    tmp_path: Path, small_samples: Any, config: ShardConfig, message: str
+) -> None:
+    """The error says which."""
+    source = Samples(small_samples)
+    source.stop_at = 9
+    with pytest.raises(RuntimeError, match="stopped"):
+        write_shards(source, tmp_path, split="train", config=CONFIG)
+    source.stop_at = 23
+    with pytest.raises(ResumeError, match=message):
+        write_shards(source, tmp_path, split="train", config=config)
+
+
+def test_another_length_is_refused(tmp_path: Path, small_samples: Any) -> None:
+    """A source that has grown since is another one."""
+    source = Samples(small_samples[:20])
+    source.stop_at = 9
+    with pytest.raises(RuntimeError, match="stopped"):
+        write_shards(source, tmp_path, split="train", config=CONFIG)
+    with pytest.raises(ResumeError, match="num_samples: was 20, is 23"):
+        write_shards(Samples(small_samples), tmp_path, split="train", config=CONFIG)
+
+
+def test_an_unfinished_write_without_shards_is_forgotten(
+    tmp_path: Path, small_samples: Any
+) -> None:
+    """There is nothing to lose: other options need no word."""
+    source = Samples(small_samples)
+    source.stop_at = 2
+    with pytest.raises(RuntimeError, match="stopped"):
+        write_shards(source, tmp_path, split="train", config=CONFIG)
+    assert contents(tmp_path) == {}
+
+
+def test_a_key_given_twice_is_found_across_a_resume(tmp_path: Path, small_samples: Any) -> None:
+    """Keys of complete shards count."""
+    source = Samples([*small_samples, small_samples[1]])
+    source.stop_at = 9
+    with pytest.raises(RuntimeError, match="stopped"):
+        write_shards(source, tmp_path, split="train", config=CONFIG)
+    source.stop_at = 24
+    with pytest.raises(DuplicateKeyError, match=r"\(sample 1\) and by .* \(sample 23\)"):
+        write_shards(source, tmp_path, split="train", config=CONFIG)
+
+
+class Stop(BaseException):
+    """Stands for a kill: no `except Exception` sees it."""
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_stopped_at_each_step_of_the_commit(
+    tmp_path: Path,
+    small_samples: Any,
+    whole: dict[str, bytes],
+    overwrite: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Killed before any change of the store: the same call ends with the same bytes.
+
+    The steps are the calls of `put`, `put_new`, `rename` and `delete` after the last shard.
+    """
+    finished = False
+    step = 0
+    while not finished:
+        root = tmp_path / f"step-{step}"
+        if overwrite:
+            old = [replace(sample, name=f"old-{sample.name}") for sample in small_samples[:9]]
+            write_shards(
+                old, root, split="train", config=ShardConfig(shards=ShardOptions(max_samples=1))
+            )
+        finished = _killed_at(step, monkeypatch, lambda r=root: write_shards(  # type: ignore[misc]
+            small_samples, r, split="train", config=CONFIG, overwrite=overwrite))  # fmt: skip
+        bury(root)
+        if (root / "train.json").exists():
+            assert verify(root, progress=False).ok  # either dataset, whole
+        # All that was left to do is to remove the claim, or not even that.
+        published = (root / "train.json").exists()
+        done = finished or (published and not (root / ".train.writing" / "commit.json").exists())
+        write_shards_again(root, small_samples, overwrite, done=done)
+        assert contents(root) == whole, f"killed at step {step}"
+        step += 1
+    assert step > 30
+
+
+def write_shards_again(root: Path, samples: Any, overwrite: bool, *, done: bool) -> None:
+    """Call it again; a split that is complete already is no unfinished write."""
+    try:
+        write_shards(samples, root, split="train", config=CONFIG, overwrite=overwrite)
+    except DatasetExistsError:
+        assert done
+
+
+def _killed_at(step: int, monkeypatch: pytest.MonkeyPatch, call: Callable[[], object]) -> bool:
+    """Run `call`, killed before the `step`-th change from the commit on; True if it ended."""
+    count = -1
+    killed = False
+
+    def counting(method: Callable[..., Any]) -> Callable[..., Any]:
+        def changed(self: LocalStore, *args: Any) -> Any:
+            nonlocal count, killed
+            if killed:
+                raise Stop  # a dead process changes nothing more
+            if count >= 0:
+                count += 1
+                if count > step:
+                    killed = True
+                    raise Stop
+            return method(self, *args)
+
+        return changed
+
+    write_index = transaction.write_index
+
+    def last_shard_is_there(*args: Any) -> Any:
+        nonlocal count
+        count = 0
+        return write_index(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(transaction, "write_index", last_shard_is_there)
+        patch.setattr(transaction, "_THREADS", 1)
+        for name in ("put", "put_new", "rename", "delete"):
+            patch.setattr(LocalStore, name, counting(getattr(LocalStore, name)))
+        try:
+            call()
+        except Stop:
+            killed = True
+    return not killed
+
+
+def bury(root: Path) -> None:
+    """Let the claim be that of a process which is no more."""
+    for path in root.glob(".train.writing/claim-*"):
+        path.write_bytes(path.read_bytes().replace(b'"started":"', b'"started":"0'))
+
+
+SCRIPT = textwrap.dedent(
+    """
+    import sys
+    import numpy as np
+    from vrs_wds.images.encode import encode_rgb
+    from vrs_wds.sample import SourceSample
+    from vrs_wds.writer.options import ShardConfig, ShardOptions
+    from vrs_wds.writer.write import write_shards
+
+    IMAGE = encode_rgb(np.zeros((8, 8, 3), np.uint8), "png")
+
+    class Source:
+        def __len__(self):
+            return 400
+
+        def __getitem__(self, number):
+            captions = {"captions": ["word " * (number % 50 + 1)]}
+            return SourceSample(f"s{number}", IMAGE, "png", {"captioning": captions})
+
+    config = ShardConfig(shards=ShardOptions(max_samples=20))
+    print("begin", flush=True)
+    write_shards(Source(), sys.argv[1], split="train", config=config)
+    """
+)
+
+
+def run_script(root: Path, seconds: float | None) -> bool:
+    """Run the script; kill it so long after it began, and tell whether that came too late."""
+    command = [sys.executable, "-c", SCRIPT, str(root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # imports are over
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        return process.wait() == 0
+
+
+def check_what_is_visible(root: Path, whole: dict[str, bytes]) -> None:
+    """Everything with a name is whole; and with a manifest there is everything."""
+    seen = {name: data for name, data in contents(root).items() if not name.startswith(".")}
+    for name, data in seen.items():
+        assert data == whole[name], f"{name} is visible and not whole"
+    if "train.json" in seen:
+        assert seen.keys() == whole.keys()
+
+
+def test_killed_at_random_moments(tmp_path: Path) -> None:
+    """50 seeded moments of a real process; what is visible is whole, and a resume ends it."""
+    rng = random.Random(0)
+    began = time.monotonic()
+    assert run_script(tmp_path / "whole", None)
+    duration = time.monotonic() - began
+    whole = contents(tmp_path / "whole")
+    kills = 0
+    for trial in range(25):
+        root = tmp_path / str(trial)
+        for _ in range(2):  # killed twice on its way
+            if not run_script(root, rng.uniform(0, duration * 0.8)):
+                kills += 1
+            check_what_is_visible(root, whole)
+        if not (root / "train.json").exists() or (root / ".train.writing").exists():
+            assert run_script(root, None)
+        assert contents(root) == whole
+    assert kills > 25
