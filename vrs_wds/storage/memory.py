@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -14,7 +13,6 @@ from vrs_wds.storage.store import Stat, StoreWriter
 
 _FILES: dict[str, tuple[bytes, int]] = {}
 """Of this process: bytes and version of every file, by full name."""
-_LOCK = threading.Lock()
 _VERSIONS = itertools.count(1)
 
 
@@ -68,9 +66,7 @@ class MemoryStore:
 
     def list_names(self, prefix: str = "", *, hidden: bool = False) -> Iterator[str]:
         """Yield the names that start with `prefix`, sorted; hidden ones only if asked for."""
-        with _LOCK:
-            paths = list(_FILES)
-        yield from select_names(paths, self._prefix, prefix, hidden=hidden)
+        yield from select_names(list(_FILES), self._prefix, prefix, hidden=hidden)
 
     @contextmanager
     def open_reader(self, name: str) -> Iterator[BinaryIO]:
@@ -89,36 +85,32 @@ class MemoryStore:
 
     def put(self, name: str, data: bytes) -> None:
         """Write a file in one go."""
-        with _LOCK:
-            _FILES[self._path(name)] = bytes(data), next(_VERSIONS)
+        _FILES[self._path(name)] = bytes(data), next(_VERSIONS)
         self._pins.forget(name)
 
     def put_new(self, name: str, data: bytes) -> None:
         """Write a file in one go unless there is one of that name."""
-        path = self._path(name)
-        with _LOCK:
-            if path in _FILES:
-                raise FileExistsError(f"{self.url_of(name)}: is there already.")
-            _FILES[path] = bytes(data), next(_VERSIONS)
+        new = bytes(data), next(_VERSIONS)
+        if _FILES.setdefault(self._path(name), new) is not new:  # one step: no lock is needed
+            raise FileExistsError(f"{self.url_of(name)}: is there already.")
         self._pins.forget(name)
 
     def rename(self, name: str, new_name: str) -> None:
         """Give a file another name; one of that name is replaced."""
-        with _LOCK:
-            if self._path(name) not in _FILES:
-                raise self._missing(name)
+        try:
             data, _ = _FILES.pop(self._path(name))
-            _FILES[self._path(new_name)] = data, next(_VERSIONS)
+        except KeyError:
+            raise self._missing(name) from None
+        _FILES[self._path(new_name)] = data, next(_VERSIONS)
         self._pins.forget(name)
         self._pins.forget(new_name)
 
     def delete(self, name: str) -> None:
         """Remove a file; one that is not there is no error."""
-        with _LOCK:
-            _FILES.pop(self._path(name), None)
+        _FILES.pop(self._path(name), None)
         self._pins.forget(name)
 
-    def sweep(self, prefix: str) -> int:  # noqa: ARG002 - of the protocol
+    def sweep(self, prefix: str) -> int:
         """Remove nothing: a killed writer's memory is gone."""
         return 0
 
