@@ -1,10 +1,8 @@
 """`write_shards` goes on where it was stopped, and ends with the bytes of an undisturbed run."""
 
 import random
+import signal
 import subprocess
-import sys
-import textwrap
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -266,45 +264,6 @@ def bury(root: Path) -> None:
         path.write_bytes(path.read_bytes().replace(b'"started":"', b'"started":"0'))
 
 
-SCRIPT = textwrap.dedent(
-    """
-    import sys
-    import numpy as np
-    from vrs_wds.images.encode import encode_rgb
-    from vrs_wds.sample import SourceSample
-    from vrs_wds.writer.options import ShardConfig, ShardOptions
-    from vrs_wds.writer.write import write_shards
-
-    IMAGE = encode_rgb(np.zeros((8, 8, 3), np.uint8), "png")
-
-    class Source:
-        def __len__(self):
-            return 400
-
-        def __getitem__(self, number):
-            captions = {"captions": ["word " * (number % 50 + 1)]}
-            return SourceSample(f"s{number}", IMAGE, "png", {"captioning": captions})
-
-    config = ShardConfig(shards=ShardOptions(max_samples=20))
-    print("begin", flush=True)
-    write_shards(Source(), sys.argv[1], split="train", config=config)
-    """
-)
-
-
-def run_script(root: Path, seconds: float | None) -> bool:
-    """Run the script; kill it so long after it began, and tell whether that came too late."""
-    command = [sys.executable, "-c", SCRIPT, str(root)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.readline()  # imports are over
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        return process.wait() == 0
-
-
 def check_what_is_visible(root: Path, whole: dict[str, bytes]) -> None:
     """Everything with a name is whole; and with a manifest there is everything."""
     seen = {name: data for name, data in contents(root).items() if not name.startswith(".")}
@@ -314,21 +273,31 @@ def check_what_is_visible(root: Path, whole: dict[str, bytes]) -> None:
         assert seen.keys() == whole.keys()
 
 
-def test_killed_at_random_moments(tmp_path: Path) -> None:
+def test_killed_at_random_moments(
+    tmp_path: Path, start: Any, undisturbed: dict[str, bytes]
+) -> None:
     """50 seeded moments of a real process; what is visible is whole, and a resume ends it."""
     rng = random.Random(0)
-    began = time.monotonic()
-    assert run_script(tmp_path / "whole", None)
-    duration = time.monotonic() - began
-    whole = contents(tmp_path / "whole")
     kills = 0
     for trial in range(25):
         root = tmp_path / str(trial)
         for _ in range(2):  # killed twice on its way
-            if not run_script(root, rng.uniform(0, duration * 0.8)):
-                kills += 1
-            check_what_is_visible(root, whole)
+            kills += _run_and_kill(start, root, rng.uniform(0, 0.6))
+            check_what_is_visible(root, undisturbed)
         if not (root / "train.json").exists() or (root / ".train.writing").exists():
-            assert run_script(root, None)
-        assert contents(root) == whole
+            output, error = start(root).communicate(timeout=60)
+            assert output.split() == ["begin", "400"], error
+        assert contents(root) == undisturbed
     assert kills > 25
+
+
+def _run_and_kill(start: Any, root: Path, seconds: float) -> bool:
+    """Kill the script so long after it began; False if it had ended."""
+    process = start(root)
+    process.stdout.readline()  # imports are over
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    process.communicate()
+    return process.returncode == -signal.SIGKILL

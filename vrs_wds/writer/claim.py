@@ -27,6 +27,7 @@ BEAT_SECONDS = 5.0
 """A living writer writes its claim anew this often."""
 PATIENCE_SECONDS = 30.0
 """A claim that nobody has written anew for so long is that of a dead writer."""
+_MAX_FAILURES = 20
 
 
 class ClaimRecord(msgspec.Struct, kw_only=True):
@@ -87,6 +88,7 @@ class Claim:
         self._stop.set()
         self._thread.join()
         if not self._lost:
+            self._store.sweep(f"{self._staging.folder}claim-")
             self._store.delete(self._staging.claim(self._number))
 
     def _beat(self) -> None:
@@ -138,6 +140,7 @@ def _take(store: Store, staging: Staging, split: str) -> Claim:
         pid=os.getpid(),
         started=_started(os.getpid()),
     )
+    failures = 0
     while True:
         last, other = _last_claim(store, staging)
         if last and other is not None:
@@ -152,6 +155,10 @@ def _take(store: Store, staging: Staging, split: str) -> Claim:
             store.put_new(staging.claim(last + 1), msgspec.json.encode(record))
         except FileExistsError:
             continue  # somebody was faster: look at the claim again
+        except FileNotFoundError:
+            if (failures := failures + 1) > _MAX_FAILURES:
+                raise
+            continue  # somebody, at its end, took it for what a killed writer left
         highest, now = _last_claim(store, staging)
         if highest != last + 1 or now is None or now.token != record.token:
             # Since the first look, a taker-over has removed the claim that it followed.
@@ -168,10 +175,10 @@ def _is_dead(store: Store, staging: Staging, number: int, other: ClaimRecord) ->
     Raises:
         SplitBusyError: if it lives.
     """
-    if other.machine and other.machine == _machine():
-        if _started(other.pid) != other.started:
-            return True
-        raise _busy(store, staging, other)
+    if (is_running := runs_here(other)) is not None:
+        if is_running:
+            raise _busy(store, staging, other)
+        return True
     _LOG.warning(
         "%s: claimed by %s; watching for up to %.0f s whether it lives",
         store.url_of(staging.folder), describe(other), PATIENCE_SECONDS,
@@ -193,6 +200,13 @@ def _busy(store: Store, staging: Staging, other: ClaimRecord) -> SplitBusyError:
         "it, or end it; then run this again. Several processes of one launcher share the work if "
         "each is told its rank: `vrs-wds write` finds it out, write_shards takes world=..."
     )
+
+
+def runs_here(record: ClaimRecord) -> bool | None:
+    """Tell whether a claim's writer runs; None if it is not of this machine."""
+    if not record.machine or record.machine != _machine():
+        return None
+    return _started(record.pid) == record.started
 
 
 def read_claim(store: Store, split: str) -> ClaimRecord | None:

@@ -23,10 +23,10 @@ from vrs_wds.sample import Source
 from vrs_wds.shard.manifest import Manifest, decode_manifest
 from vrs_wds.shard.names import manifest_name
 from vrs_wds.writer import claim as claims
-from vrs_wds.writer.claim import Claim, read_claim
+from vrs_wds.writer.claim import Claim, ClaimRecord, describe, read_claim, runs_here
 from vrs_wds.writer.engine import prepare_all
 from vrs_wds.writer.job import Job, differences
-from vrs_wds.writer.journal import ShardEntry, Span, spans
+from vrs_wds.writer.journal import ShardEntry, Span, delete_all, spans
 from vrs_wds.writer.keys import KeySet
 from vrs_wds.writer.local import check_source, twice_error
 from vrs_wds.writer.pack import Packer
@@ -82,13 +82,15 @@ class Ranks:
 
     def end(self, claim: Claim, error: BaseException | None) -> None:
         """Tell all ranks how it ended; wait a little until they know."""
-        if not self._others:
-            return
+        store, folder = self._packer.store, self._packer.staging.ranks_folder
         with suppress(OSError):
-            claim.announce(state=_DONE if error is None else f"{type(error).__name__}: {error}")
+            if self._others:
+                claim.announce(state=_DONE if error is None else f"{type(error).__name__}: {error}")
             end = time.monotonic() + claims.PATIENCE_SECONDS
             while any(map(self._read, self._others)) and time.monotonic() < end:
                 time.sleep(_pause())
+            delete_all(store, list(store.list_names(folder, hidden=True)))
+            store.sweep(folder)
 
     def wait_for(self, num_blocks: int, check: Callable[[], None]) -> None:
         """Wait until each block has its last shard.
@@ -237,6 +239,8 @@ class _Follower:
         """Token of rank 0."""
         self._stopped = ""
         """Why rank 0 stopped."""
+        self._seen: ClaimRecord | None = None
+        self._seen_at = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="vrs_wds rank", daemon=True)
         self._write()
@@ -250,6 +254,8 @@ class _Follower:
             if claim is not None and claim.ranks.get(self._rank) == self._record.token:
                 self._claim = claim.token
                 return
+            if claim is not None and claim.state not in ("", _DONE):
+                raise RankError(f"rank 0 stopped: {claim.state}")
             time.sleep(_pause())
         raise RankError(
             f"{self._packer.store.url_of(self._packer.staging.folder)}: rank 0 has not begun to "
@@ -268,6 +274,14 @@ class _Follower:
             raise RankError("rank 0 is gone. Complete shards are kept: start all ranks again.")
         if claim.state not in ("", _DONE):
             raise RankError(f"rank 0 stopped: {claim.state}")
+        if claim != self._seen:
+            self._seen, self._seen_at = claim, time.monotonic()
+        silent = time.monotonic() - self._seen_at
+        if runs_here(claim) is False or silent > claims.PATIENCE_SECONDS:
+            raise RankError(
+                f"rank 0 ({describe(claim)}) has given no sign of life for {silent:.0f} s. "
+                "Complete shards are kept: start all ranks again."
+            )
         return claim.state == _DONE
 
     def check(self) -> None:

@@ -5,11 +5,12 @@
     .train.writing/
       claim-000001.json           who writes the split, and that it is alive
       job.json                    which source and options
-      000000-0000.tar             a complete shard: block 0, part 0
-      000000-0000.rows.parquet    its rows of the index
-      000000-0000.json            its entry in the journal: written last, so the other two are whole
-      000000-0001.end.json        `end`: no shard of this block follows
+      shard-000000-0000.tar       a complete shard: block 0, part 0
+      shard-000000-0000.parquet   its rows of the index
+      shard-000000-0000.json      its entry in the journal, written after the other two
+      shard-000000-0001.end.json  `end`: no shard of this block follows
       commit.json                 all shards are there; they are being given their names
+    .train.ranks/
       rank-000001.json            that a rank other than 0 is alive, or why it stopped
 
 A *block* is a run of `shards.max_samples` samples of the source. A shard never reaches into the
@@ -34,6 +35,7 @@ class Staging:
 
     def __init__(self, split: str) -> None:
         self.folder = f".{split}.writing/"
+        self.ranks_folder = f".{split}.ranks/"
 
     @property
     def job(self) -> str:
@@ -55,6 +57,11 @@ class Staging:
         """The hub card, before it gets its name."""
         return f"{self.folder}README.md"
 
+    @property
+    def swept(self) -> tuple[str, ...]:
+        """Beginnings of the names that only the writer with the claim, and its helpers, write."""
+        return (f"{self.folder}shard-", self.job, self.commit, self.index, self.card)
+
     def claim(self, number: int) -> str:
         """The claim of the writer that is the `number`-th, from 1."""
         return f"{self.folder}claim-{number:06d}.json"
@@ -66,7 +73,7 @@ class Staging:
 
     def rank(self, rank: int) -> str:
         """What a rank says of itself."""
-        return f"{self.folder}rank-{rank:06d}.json"
+        return f"{self.ranks_folder}rank-{rank:06d}.json"
 
     def shard(self, place: Place) -> str:
         """A shard, before it gets its name."""
@@ -74,7 +81,7 @@ class Staging:
 
     def rows(self, place: Place) -> str:
         """A shard's rows of the index."""
-        return f"{self._stem(place)}.rows.parquet"
+        return f"{self._stem(place)}.parquet"
 
     def entry(self, place: Place, *, is_end: bool) -> str:
         """A shard's entry in the journal."""
@@ -82,9 +89,9 @@ class Staging:
 
     def entry_place(self, name: str) -> tuple[Place, bool] | None:
         """Undo `entry`; None for another name."""
-        pattern = r"([0-9]+)-([0-9]+)(\.end)?\.json"
+        pattern = r"shard-([0-9]+)-([0-9]+)(\.end)?\.json"
         match = re.fullmatch(pattern, name.removeprefix(self.folder))
         return (Place(int(match[1]), int(match[2])), bool(match[3])) if match else None
 
     def _stem(self, place: Place) -> str:
-        return f"{self.folder}{place.block:06d}-{place.part:04d}"
+        return f"{self.folder}shard-{place.block:06d}-{place.part:04d}"

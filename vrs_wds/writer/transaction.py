@@ -92,8 +92,9 @@ def write_split(
             team.end(claim, error)
             raise
         team.end(claim, None)
-        packer.store.sweep(packer.staging.folder)
         packer.journal.throw_away()
+        for prefix in packer.staging.swept:  # what killed tasks and ranks left
+            packer.store.sweep(prefix)
         return manifest
 
 
@@ -109,8 +110,8 @@ def _write_claimed(
     overwrite: bool,
 ) -> Manifest:
     store, split = packer.store, packer.split
-    store.sweep(packer.staging.folder)
-    store.sweep(f"{split}.")
+    for prefix in (*packer.staging.swept, f"{split}."):
+        store.sweep(prefix)
     commit = _commit_record(store, packer.staging)
     if commit is not None and (published := _published(store, split, commit)) is not None:
         packer.journal.throw_away()  # its writer was killed after the last step but this
