@@ -46,13 +46,17 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize = 0
 
     def handle_one_request(self) -> None:
+        """Answer a request, unless the client breaks off."""
         with suppress(ConnectionError, BrokenPipeError):
             super().handle_one_request()
 
     def do_GET(self) -> None:
         """Answer with a file, or a range of it."""
-        if self._meet_fault():
-            return
+        if not self._meet_fault():
+            self.serve()
+
+    def serve(self) -> None:
+        """Answer as a server does that has no fault."""
         path = unquote(self.path.partition("?")[0])
         if "list-type" in self.path:
             self.answer(
@@ -140,9 +144,8 @@ def break_off(after: int, *, silent: bool = False) -> Fault:
                 pass
 
         handler.wfile = Cut()  # type: ignore[assignment]
-        handler.server.faults.insert(0, lambda _: False)
         try:
-            handler.do_GET()
+            handler.serve()
         except (ConnectionResetError, TimeoutError):
             if silent:
                 time.sleep(3)
@@ -159,6 +162,7 @@ def shorten(missing: int) -> Fault:
         answer = handler.answer
 
         def short(code: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+            handler.answer = answer  # type: ignore[method-assign]  # as it was
             if handler.command == "HEAD":
                 answer(code, body, headers)
             else:

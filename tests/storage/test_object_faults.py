@@ -159,7 +159,7 @@ def test_a_file_replaced_in_the_middle_of_a_range(server: RangeServer) -> None:
         return False
 
     server.faults = [break_off(300_000), replace]
-    with pytest.raises(FileChanged, match="s3://bucket/x/a.tar: was replaced"):
+    with pytest.raises(FileChanged, match=r"s3://bucket/x/a\.tar: was replaced"):
         open_bucket(server).get_range("a.tar", 0, 900_000)
 
 
