@@ -61,7 +61,7 @@ def fake_gcs_server(fake_gcs_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> 
     """An empty bucket."""
     # gcsfs asks emulators a question that they take a minute not to answer.
     monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-    name = f"bucket-{next(_NUMBERS)}"
+    name = f"bucket{next(_NUMBERS):04d}"
     request = urllib.request.Request(
         f"{fake_gcs_endpoint}/storage/v1/b?project=tests",
         data=json.dumps({"name": name}).encode(),

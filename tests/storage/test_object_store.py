@@ -42,6 +42,7 @@ def test_names_are_below_the_folder(moto_server: Bucket) -> None:
     assert client.get_object(Bucket=name, Key="folder/sub/z")["Body"].read() == b"2"
 
 
+@pytest.mark.slow
 def test_more_names_than_a_page_holds(moto_server: Bucket) -> None:
     """A server lists 1,000 at once."""
     for i in range(1002):
@@ -102,7 +103,8 @@ def test_after_an_exception_no_part_is_left(moto_server: Bucket) -> None:
 KILLED = """
 import os, signal, sys
 from vrs_wds.storage.open import open_store
-store = open_store(sys.argv[1], endpoint=sys.argv[2], region="us-east-1", max_inflight_bytes=11 << 20)
+options = {"endpoint": sys.argv[2], "region": "us-east-1", "max_inflight_bytes": 11 << 20}
+store = open_store(sys.argv[1], **options)
 with store.open_writer(sys.argv[3]) as writer:
     for _ in range(30):
         writer.write(bytes(1 << 20))
@@ -127,13 +129,16 @@ def test_what_a_killed_writer_left_is_swept(moto_server: Bucket) -> None:
     assert moto_server.uploads() == []
 
 
-def test_more_leftovers_than_a_page_holds(moto_server: Bucket) -> None:
+def test_more_leftovers_than_a_page_holds(
+    moto_server: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All pages are swept, and nothing beside the folder."""
-    for i in range(1010):
+    monkeypatch.setattr(sweeping, "_PAGE_SIZE", 3)
+    for i in range(10):
         moto_server.client.create_multipart_upload(Bucket=moto_server.name, Key=f"folder/{i}")
     moto_server.client.create_multipart_upload(Bucket=moto_server.name, Key="folder2/x")
 
-    assert open_bucket(moto_server).sweep("") == 1010
+    assert open_bucket(moto_server).sweep("") == 10
     assert moto_server.uploads() == ["folder2/x"]
 
 

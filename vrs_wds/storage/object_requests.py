@@ -111,6 +111,8 @@ class ObjectRequests:
                 return
             try:
                 self.list_paths(_PROBE, what="reached")
+            except FileNotFoundError:
+                pass  # a server that cannot list
             except StorageError as error:
                 # Keys may allow reading and writing but not listing.
                 if "AccessDenied" not in str(error):
