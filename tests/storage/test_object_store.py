@@ -42,13 +42,15 @@ def test_names_are_below_the_folder(moto_server: Bucket) -> None:
     assert client.get_object(Bucket=name, Key="folder/sub/z")["Body"].read() == b"2"
 
 
-@pytest.mark.slow
 def test_more_names_than_a_page_holds(moto_server: Bucket) -> None:
-    """A server lists 1,000 at once."""
-    for i in range(1002):
+    """This server lists 50 at once."""
+    for i in range(120):
         moto_server.client.put_object(Bucket=moto_server.name, Key=f"folder/{i:04d}", Body=b"")
 
-    assert list(open_bucket(moto_server).list_names()) == [f"{i:04d}" for i in range(1002)]
+    store = open_bucket(moto_server)
+    listed = moto_server.client.list_objects_v2(Bucket=moto_server.name)
+    assert listed["IsTruncated"]
+    assert list(store.list_names()) == [f"{i:04d}" for i in range(120)]
 
 
 def test_a_replaced_file_is_noticed(moto_server: Bucket) -> None:
