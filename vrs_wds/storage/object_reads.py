@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 
+from vrs_wds.errors import FileChanged
 from vrs_wds.forks import reset_in_children
 from vrs_wds.storage.attempts import all_secrets
 from vrs_wds.storage.clients import Use
@@ -14,6 +16,8 @@ from vrs_wds.storage.store import Stat
 
 _SMALL_BYTES = 256 * 1024
 """Ranges up to this size are received at once; of longer ones, what came before a break is kept."""
+_TRIES = 5
+"""How often a whole file is read anew because it was replaced meanwhile."""
 
 
 class ObjectReads:
@@ -36,7 +40,16 @@ class ObjectReads:
         return self._pool
 
     def whole(self, name: str) -> tuple[bytes, Stat]:
-        """Return all bytes of a file, and its version."""
+        """Return all bytes of a file, and its version.
+
+        A file that is replaced meanwhile is read anew: nobody asked for the one or the other.
+        """
+        for _ in range(_TRIES - 1):
+            with suppress(FileChanged):
+                return self._whole(name)
+        return self._whole(name)
+
+    def _whole(self, name: str) -> tuple[bytes, Stat]:
         size = self._requests.options.transfer.range_bytes
         first, stat = self.piece(name, 0, size, None)
         if stat.size <= len(first):
