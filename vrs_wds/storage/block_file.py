@@ -25,12 +25,16 @@ from vrs_wds.storage.blocks import Block
 MARK = b"VRSWDSb1"
 _HEAD = struct.Struct("<8s32sII")
 _CHECKSUM = struct.Struct("<I")
-_PART_BYTES = 32 * 1024
+_PART_BYTES = 64 * 1024
 _ROUND_BYTES = 4096
 
 
 class DamagedBlock(Exception):
     """A block's file is not what was written."""
+
+
+class ForeignFile(Exception):
+    """A file was not written by this package."""
 
 
 def file_bytes(block: Block) -> int:
@@ -52,8 +56,12 @@ def is_marked(descriptor: int) -> bool:
 
     A disk that lost power gives zeros for what it had not written yet.
     """
-    head = os.pread(descriptor, len(MARK), 0)
-    return MARK.startswith(head) or not any(head)
+    return _has_mark(os.pread(descriptor, len(MARK), 0))
+
+
+def _has_mark(top: bytes) -> bool:
+    mark = top[: len(MARK)]
+    return MARK.startswith(mark) or not any(mark)
 
 
 def encode_block(block: Block, data: bytes) -> list[bytes]:
@@ -68,7 +76,7 @@ def encode_block(block: Block, data: bytes) -> list[bytes]:
 
 def read_pieces(
     descriptor: int, block: Block, pieces: Sequence[tuple[int, int]], *, found_bytes: int
-) -> list[bytes]:
+) -> list[list[bytes]]:
     """Read parts of a block from its file; every byte returned has been checked.
 
     Args:
@@ -77,13 +85,19 @@ def read_pieces(
         pieces: First byte in the block, and one more than the last, of each part.
         found_bytes: Size of the file.
 
+    Returns:
+        The bytes of each part, to be joined.
+
     Raises:
+        ForeignFile: if there is no mark.
         DamagedBlock: if the file is not what was written.
     """
-    if found_bytes != file_bytes(block):
-        raise DamagedBlock(f"expected {file_bytes(block):,} bytes, found {found_bytes:,}")
     start = _data_start(block)
     top = os.pread(descriptor, start, 0)
+    if not _has_mark(top):
+        raise ForeignFile
+    if found_bytes != file_bytes(block):
+        raise DamagedBlock(f"expected {file_bytes(block):,} bytes, found {found_bytes:,}")
     head, (found,) = top[: _HEAD.size], _CHECKSUM.unpack_from(top, _HEAD.size)
     sums = top[_HEAD.size + _CHECKSUM.size :]
     if head != _HEAD.pack(MARK, block.key, block.size, _PART_BYTES):
@@ -91,10 +105,7 @@ def read_pieces(
     if found != google_crc32c.value(head + sums):
         raise DamagedBlock("the head's checksum differs")
     expected = struct.unpack(f"<{_parts(block)}I", sums)
-    return [
-        b"".join(_read_parts(descriptor, start, block, expected, first, stop))
-        for first, stop in pieces
-    ]
+    return [_read_parts(descriptor, start, block, expected, first, stop) for first, stop in pieces]
 
 
 def _read_parts(

@@ -37,16 +37,29 @@ class Piece:
     """One more than the last byte in the block."""
 
 
-def make_block(url: str, stat: Stat, number: int, block_bytes: int) -> Block:
-    """Return a block of a file: its place, and a key made of all that decides its bytes."""
-    start = number * block_bytes
-    named = json.dumps([url, stat.etag, stat.size, block_bytes, number])
-    return Block(
-        number=number,
-        start=start,
-        size=min(block_bytes, stat.size - start),
-        key=hashlib.sha256(named.encode("utf-8")).digest(),
-    )
+@dataclass(frozen=True, slots=True)
+class CutFile:
+    """One version of a file, cut into blocks."""
+
+    url: str
+    stat: Stat
+    block_bytes: int
+    key: bytes = b""
+    """32 bytes made of all of the above, which decides the bytes of the file's blocks."""
+
+    def __post_init__(self) -> None:
+        named = json.dumps([self.url, self.stat.etag, self.stat.size, self.block_bytes])
+        object.__setattr__(self, "key", hashlib.sha256(named.encode("utf-8")).digest())
+
+    def block(self, number: int) -> Block:
+        """Return a block by its number."""
+        start = number * self.block_bytes
+        return Block(
+            number=number,
+            start=start,
+            size=min(self.block_bytes, self.stat.size - start),
+            key=hashlib.sha256(self.key + number.to_bytes(8, "little")).digest(),
+        )
 
 
 def plan_pieces(

@@ -14,6 +14,7 @@ from vrs_wds.forks import reset_in_children
 from vrs_wds.storage.block_file import (
     MARK,
     DamagedBlock,
+    ForeignFile,
     charge,
     encode_block,
     file_bytes,
@@ -47,6 +48,7 @@ class CacheFolder:
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self.folder = folder / f"vrs-wds-cache.{os.getuid()}"
+        self._prefix = f"{self.folder}{os.sep}"
         self.max_bytes = max_bytes
         self.counter = CacheCounter()
         self._files = HeldFiles()
@@ -61,8 +63,8 @@ class CacheFolder:
         self._files.close_in_child()
         self.counter.reset()
 
-    def read(self, block: Block, pieces: Sequence[tuple[int, int]]) -> list[bytes] | None:
-        """Return parts of a block, each `[first, stop)`; None if it is not here, or damaged."""
+    def read(self, block: Block, pieces: Sequence[tuple[int, int]]) -> list[list[bytes]] | None:
+        """Return parts of a block, each `[first, stop)`, to be joined; None if it is not here."""
         if not self._begun and self._pause > 0:
             return None
         return self._try(lambda: self._find(block, pieces))
@@ -74,29 +76,35 @@ class CacheFolder:
                 self._ledger.write(ledger, self._make_room(0))
             self._begun = True
 
-    def _find(self, block: Block, pieces: Sequence[tuple[int, int]]) -> list[bytes] | None:
+    def _find(self, block: Block, pieces: Sequence[tuple[int, int]]) -> list[list[bytes]] | None:
         self._begin()
-        with suppress(FileNotFoundError):
-            with self._files.opened(self._path(block, _BLOCK), os.O_RDONLY) as descriptor:
-                return self._read(descriptor, block, pieces)
-        return None
+        try:
+            descriptor = self._files.open(self._path(block, _BLOCK), os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        try:
+            return self._read(descriptor, block, pieces)
+        finally:
+            self._files.close(descriptor)
 
     def _read(
         self, descriptor: int, block: Block, pieces: Sequence[tuple[int, int]]
-    ) -> list[bytes] | None:
+    ) -> list[list[bytes]] | None:
         lock(descriptor, shared=True)
         found = os.fstat(descriptor)
-        if found.st_nlink == 0 or not _is_ours(descriptor):
+        if found.st_nlink == 0 or not stat.S_ISREG(found.st_mode):
             return None
         try:
             data = read_pieces(descriptor, block, pieces, found_bytes=found.st_size)
+        except ForeignFile:
+            return None
         except DamagedBlock as error:
             path = self._path(block, _BLOCK)
             self._tell("damaged", "%s: a damaged block is fetched again: %s", path, error)
             self._drop(block, found)
             return None
         os.utime(descriptor)
-        self.counter.add(hits=1, cache_bytes=sum(map(len, data)))
+        self.counter.add(hits=1, cache_bytes=sum(stop - first for first, stop in pieces))
         return data
 
     def claim(self, block: Block) -> "Claim | Waiting | None":
@@ -127,13 +135,13 @@ class CacheFolder:
                 try:  # whoever was fetching has died
                     if not _is_ours(descriptor):
                         return None
-                    path.unlink()
+                    os.unlink(path)
                     self._ledger.give_back(ledger, charge(file_bytes(block)))
                 finally:
                     self._files.close(descriptor)
             return self._make_claim(ledger, block, path)
 
-    def _make_claim(self, ledger: int, block: Block, path: Path) -> "Claim | None":
+    def _make_claim(self, ledger: int, block: Block, path: str) -> "Claim | None":
         need = charge(file_bytes(block))
         used = self._ledger.read(ledger)
         if used is None or used + need > self.max_bytes:
@@ -149,7 +157,7 @@ class CacheFolder:
             raise
         return Claim(self, block, path, descriptor)
 
-    def _make_part(self, block: Block, path: Path) -> int:
+    def _make_part(self, block: Block, path: str) -> int:
         """Make the file of a block that is to be fetched, marked, locked and of its full size."""
         descriptor = self._files.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
@@ -157,7 +165,7 @@ class CacheFolder:
             os.pwrite(descriptor, MARK, 0)
             os.ftruncate(descriptor, file_bytes(block))
         except OSError:
-            path.unlink()
+            os.unlink(path)
             self._files.close(descriptor)
             raise
         return descriptor
@@ -173,7 +181,7 @@ class CacheFolder:
                     continue
                 size = charge(found.st_size)
                 ours = bool(_NAME.fullmatch(entry.name)) and stat.S_ISREG(found.st_mode)
-                if ours and entry.name.endswith(_PART) and self._remove(Path(entry)):
+                if ours and entry.name.endswith(_PART) and self._remove(entry.path):
                     size = 0
                 used += size
                 if ours and entry.name.endswith(_BLOCK):
@@ -183,25 +191,25 @@ class CacheFolder:
             for _, name, size in sorted(blocks):
                 if used <= aim:
                     break
-                if self._remove(self.folder / name):
+                if self._remove(self._prefix + name):
                     used -= size
                     self.counter.add(evictions=1)
         return used
 
-    def _remove(self, path: Path) -> bool:
+    def _remove(self, path: str) -> bool:
         """Remove a file that nobody has locked; return whether it is gone."""
         with suppress(FileNotFoundError), self._files.opened(path, os.O_RDONLY) as descriptor:
             if not try_lock(descriptor) or not is_marked(descriptor):
                 return False
-            path.unlink()
+            os.unlink(path)
         return True
 
     def _drop(self, block: Block, found: os.stat_result) -> None:
         """Remove a damaged block, unless another one has taken its place."""
         path = self._path(block, _BLOCK)
         with self._ledger.locked() as ledger, suppress(FileNotFoundError):
-            if os.path.samestat(path.lstat(), found):
-                path.unlink()
+            if os.path.samestat(os.lstat(path), found):
+                os.unlink(path)
                 size = min(charge(found.st_size), charge(file_bytes(block)))
                 self._ledger.give_back(ledger, size)
                 self.counter.add(rejected=1)
@@ -223,13 +231,14 @@ class CacheFolder:
         with self._ledger.locked() as ledger:
             path = self._path(claim.block, _BLOCK)
             if keep and not os.path.lexists(path):
-                claim.path.rename(path)
+                os.rename(claim.path, path)
             else:
-                claim.path.unlink(missing_ok=True)
+                with suppress(FileNotFoundError):
+                    os.unlink(claim.path)
                 self._ledger.give_back(ledger, charge(file_bytes(claim.block)))
 
-    def _path(self, block: Block, ending: str) -> Path:
-        return self.folder / f"{block.key.hex()}{ending}"
+    def _path(self, block: Block, ending: str) -> str:
+        return f"{self._prefix}{block.key.hex()}{ending}"
 
     def _try(self, action: Callable[[], T]) -> T | None:
         """Do something on the disk; if that fails, go on without the cache, and give None."""
@@ -255,7 +264,7 @@ class Claim:
 
     cache: CacheFolder
     block: Block
-    path: Path
+    path: str
     descriptor: int
 
     def keep(self, data: bytes) -> None:

@@ -34,7 +34,7 @@ class CacheLedger:
         while True:
             try:
                 _check_owner(self._folder)
-                descriptor = self._files.open(path, os.O_RDWR | os.O_CREAT)
+                descriptor = self._files.open(str(path), os.O_RDWR | os.O_CREAT)
             except FileNotFoundError:
                 _make_folder(self._folder)
                 continue

@@ -12,16 +12,15 @@ from typing import Any, BinaryIO
 from vrs_wds.errors import ConfigError, FileChanged, StorageError
 from vrs_wds.forks import reset_in_children
 from vrs_wds.sizes import ByteSize
-from vrs_wds.storage.blocks import BLOCK_BYTES, Block, Piece, make_block, plan_pieces
+from vrs_wds.storage.block_reader import read_ranges
+from vrs_wds.storage.blocks import BLOCK_BYTES, CutFile
 from vrs_wds.storage.cache_counts import CacheCounts
-from vrs_wds.storage.cache_folder import CacheFolder, Claim, Waiting
+from vrs_wds.storage.cache_folder import CacheFolder
 from vrs_wds.storage.local import is_hidden
 from vrs_wds.storage.range_reader import RangeReader
 from vrs_wds.storage.store import Stat, Store, StoreWriter
 
 _LOG = logging.getLogger(__name__)
-_MAX_CLAIMS = 8
-"""Blocks that one call fetches at once; they are held in memory."""
 _BUFFER_BYTES = 1024 * 1024
 
 
@@ -59,7 +58,7 @@ class CachedStore:
         self._store = copy.copy(store)
         self._block_bytes = block_bytes
         self._cache = CacheFolder(self._folder, max_bytes)
-        self._pins: dict[str, Stat] = {}
+        self._versions: dict[str, CutFile] = {}
         self._told = False
         self.reset_after_fork()
         reset_in_children(self)
@@ -84,8 +83,10 @@ class CachedStore:
 
     def get(self, name: str) -> bytes:
         """Return all bytes of a file."""
-        store, pin = self._check(name)
-        return self._read(store, name, pin, [(0, pin.size)])[0] if pin else store.get(name)
+        store, file = self._version_now(name)
+        if file is None:
+            return store.get(name)
+        return self._read(store, name, file, [(0, file.stat.size)])[0]
 
     def get_range(self, name: str, offset: int, size: int) -> bytes:
         """Return `size` bytes from `offset`, or fewer where the file ends."""
@@ -93,10 +94,10 @@ class CachedStore:
 
     def get_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return several ranges of a file."""
-        store, pin = self._pin(name)
-        if pin is None or any(min(wanted) < 0 for wanted in ranges):
+        store, file = self._version(name)
+        if file is None or any(min(wanted) < 0 for wanted in ranges):
             return store.get_ranges(name, ranges)
-        return self._read(store, name, pin, ranges)
+        return self._read(store, name, file, ranges)
 
     def stat(self, name: str) -> Stat:
         """Return a file's size and etag, as they are now."""
@@ -104,8 +105,8 @@ class CachedStore:
 
     def size_of(self, name: str) -> int:
         """Return a file's size in bytes."""
-        store, pin = self._pin(name)
-        return pin.size if pin else store.size_of(name)
+        store, file = self._version(name)
+        return file.stat.size if file else store.size_of(name)
 
     def exists(self, name: str) -> bool:
         """Tell whether there is such a file."""
@@ -117,10 +118,10 @@ class CachedStore:
 
     def open_reader(self, name: str) -> AbstractContextManager[BinaryIO]:
         """Open a file for reading."""
-        store, pin = self._check(name)
-        if pin is None:
+        store, file = self._version_now(name)
+        if file is None:
             return store.open_reader(name)
-        return io.BufferedReader(RangeReader(self, name, pin.size), _BUFFER_BYTES)
+        return io.BufferedReader(RangeReader(self, name, file.stat.size), _BUFFER_BYTES)
 
     @contextmanager
     def open_writer(self, name: str) -> Iterator[StoreWriter]:
@@ -155,133 +156,40 @@ class CachedStore:
         """Remove what killed writers left below `prefix`."""
         return self._store.sweep(prefix)
 
-    def _pin(self, name: str) -> tuple[Store, Stat | None]:
+    def _version(self, name: str) -> tuple[Store, CutFile | None]:
         """Return the store, and the version of a file to be read; None if it is not cached."""
         with self._lock:
-            store, pin = self._store, self._pins.get(name)
-        if pin is None and not is_hidden(name):
-            found = store.stat(name)
+            store, file = self._store, self._versions.get(name)
+        if file is None and not is_hidden(name):
+            first = CutFile(store.url_of(name), store.stat(name), self._block_bytes)
             with self._lock:
-                store, pin = self._store, self._pins.setdefault(name, found)
-            if not pin.etag and not self._told:
+                store, file = self._store, self._versions.setdefault(name, first)
+            if not file.stat.etag and not self._told:
                 self._told = True
-                _LOG.warning(
-                    "%s: the store gives no etag, and files without are not cached",
-                    store.url_of(name),
-                )
-        return store, pin if pin and pin.etag else None
+                _LOG.warning("%s: a file without an etag is not cached", file.url)
+        return store, file if file and file.stat.etag else None
 
-    def _check(self, name: str) -> tuple[Store, Stat | None]:
-        """Return what `_pin` does, having looked whether it is still so."""
-        known = name in self._pins
-        store, pin = self._pin(name)
-        if known and pin is not None:
-            self._check_unchanged(store, name, pin)
-        return store, pin
+    def _version_now(self, name: str) -> tuple[Store, CutFile | None]:
+        """Return what `_version` does, having looked whether it is still so."""
+        known = name in self._versions
+        store, file = self._version(name)
+        if known and file is not None:
+            _check_unchanged(store, name, file)
+        return store, file
 
-    def _check_unchanged(self, store: Store, name: str, pin: Stat) -> None:
-        if (found := store.stat(name)) != pin:
-            raise FileChanged(
-                f"{store.url_of(name)}: the file was replaced since it was first read: expected "
-                f"etag {pin.etag} and {pin.size:,} bytes, found {found.etag} and {found.size:,}. "
-                "Open the dataset anew, with a new store, and do not write to one that is in use."
-            )
+    def _read(
+        self, store: Store, name: str, file: CutFile, ranges: Sequence[tuple[int, int]]
+    ) -> list[bytes]:
+        return read_ranges(
+            self._cache, file, ranges, lambda missing: _get_exactly(store, name, file, missing)
+        )
 
     def _forget(self, *names: str) -> None:
         """Begin anew with files that were just written here."""
         with self._lock:
             self._store = copy.copy(self._store)
             for name in names:
-                self._pins.pop(name, None)
-
-    def _read(
-        self, store: Store, name: str, pin: Stat, ranges: Sequence[tuple[int, int]]
-    ) -> list[bytes]:
-        """Return ranges of one version of a file; fetch the blocks that the cache lacks."""
-        wanted = plan_pieces(ranges, file_bytes=pin.size, block_bytes=self._block_bytes)
-        url = store.url_of(name)
-        blocks = {n: make_block(url, pin, n, self._block_bytes) for n in wanted}
-        found: dict[int, list[bytes]] = {}
-        while len(found) < len(wanted):
-            missing = []
-            for number in wanted.keys() - found.keys():
-                cuts = [(piece.start, piece.stop) for piece in wanted[number]]
-                data = self._cache.read(blocks[number], cuts)
-                if data is None:
-                    missing.append(number)
-                else:
-                    found[number] = data
-            lacking = {blocks[number]: wanted[number] for number in sorted(missing)}
-            if lacking:
-                found.update(self._fetch(store, name, pin, lacking))
-        parts: list[list[bytes]] = [[] for _ in ranges]
-        for number in sorted(wanted):
-            for piece, data_ in zip(wanted[number], found[number], strict=True):
-                parts[piece.place].append(data_)
-        return [part[0] if len(part) == 1 else b"".join(part) for part in parts]
-
-    def _fetch(
-        self, store: Store, name: str, pin: Stat, wanted: dict[Block, list[Piece]]
-    ) -> dict[int, list[bytes]]:
-        """Fetch the blocks that nobody else is fetching; wait for the others, but return without.
-
-        Nobody waits while others wait for him.
-        """
-        claims: list[Claim] = []
-        passed: list[Block] = []
-        waiting: list[Waiting] = []
-        kept = 0
-        try:
-            for block in wanted:
-                match self._cache.claim(block):
-                    case Claim() as claim:
-                        claims.append(claim)
-                    case Waiting() as other:
-                        waiting.append(other)
-                    case None:
-                        passed.append(block)
-                if len(claims) == _MAX_CLAIMS:
-                    break
-            requests = [(claim.block.start, claim.block.size) for claim in claims]
-            for block in passed:
-                requests += [(block.start + p.start, p.stop - p.start) for p in wanted[block]]
-            answers = iter(self._get_exactly(store, name, pin, requests))
-            found = {}
-            for claim in claims:
-                data = next(answers)
-                claim.keep(data)
-                kept += 1
-                found[claim.block.number] = [data[p.start : p.stop] for p in wanted[claim.block]]
-            for block in passed:
-                found[block.number] = [next(answers) for _ in wanted[block]]
-        except BaseException:
-            for other in waiting:
-                other.close()
-            raise
-        finally:
-            for claim in claims[kept:]:
-                claim.give_up()
-        for other in waiting:
-            other.wait()
-        passed_ranges = sum(len(wanted[block]) for block in passed)
-        self._cache.counter.add(misses=len(claims), passed=passed_ranges)
-        return found
-
-    def _get_exactly(
-        self, store: Store, name: str, pin: Stat, requests: list[tuple[int, int]]
-    ) -> list[bytes]:
-        """Return ranges of exactly one version of a file, and all of their bytes."""
-        if not requests:
-            return []
-        answers = store.get_ranges(name, requests)
-        self._check_unchanged(store, name, pin)
-        for (offset, size), data in zip(requests, answers, strict=True):
-            if len(data) != size:
-                raise StorageError(
-                    f"{store.url_of(name)}: expected {size:,} bytes from byte {offset:,} on, the "
-                    f"store gave {len(data):,}. Try again; if it goes on, write the file anew."
-                )
-        return answers
+                self._versions.pop(name, None)
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -289,17 +197,42 @@ class CachedStore:
             "folder": self._folder,
             "max_bytes": self._cache.max_bytes,
             "block_bytes": self._block_bytes,
-            "pins": dict(self._pins),
+            "versions": dict(self._versions),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         options = {name: state[name] for name in ("max_bytes", "block_bytes")}
         self.__init__(state["store"], state["folder"], **options)  # type: ignore[misc]  # fresh
-        self._pins = state["pins"]
+        self._versions = state["versions"]
 
     def __repr__(self) -> str:
         size = f"{self._cache.max_bytes:,}"
         return f"CachedStore({self._store!r}, {str(self._folder)!r}, max_bytes={size})"
+
+
+def _get_exactly(
+    store: Store, name: str, file: CutFile, ranges: Sequence[tuple[int, int]]
+) -> list[bytes]:
+    """Return ranges of exactly one version of a file, and all of their bytes."""
+    answers = store.get_ranges(name, ranges)
+    _check_unchanged(store, name, file)
+    for (offset, size), data in zip(ranges, answers, strict=True):
+        if len(data) != size:
+            raise StorageError(
+                f"{file.url}: expected {size:,} bytes from byte {offset:,} on, the store gave "
+                f"{len(data):,}. Try again; if it goes on, write the file anew."
+            )
+    return answers
+
+
+def _check_unchanged(store: Store, name: str, file: CutFile) -> None:
+    first = file.stat
+    if (found := store.stat(name)) != first:
+        raise FileChanged(
+            f"{file.url}: the file was replaced since it was first read: expected etag "
+            f"{first.etag} and {first.size:,} bytes, found {found.etag} and {found.size:,}. Open "
+            "the dataset anew, with a new store, and do not write to one that is in use."
+        )
 
 
 def add_cache(store: Store, cache_dir: object, cache_bytes: object) -> CachedStore:

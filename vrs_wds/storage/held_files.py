@@ -4,7 +4,6 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 
 class HeldFiles:
@@ -17,7 +16,7 @@ class HeldFiles:
     def __init__(self) -> None:
         self._descriptors: set[int] = set()
 
-    def open(self, path: Path, flags: int) -> int:
+    def open(self, path: str, flags: int) -> int:
         """Open a file, never through a link; readable by its owner only if it is made."""
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         self._descriptors.add(descriptor)
@@ -30,7 +29,7 @@ class HeldFiles:
         os.close(descriptor)
 
     @contextmanager
-    def opened(self, path: Path, flags: int) -> Iterator[int]:
+    def opened(self, path: str, flags: int) -> Iterator[int]:
         """Open a file for a while."""
         descriptor = self.open(path, flags)
         try:
