@@ -187,7 +187,8 @@ class CacheFolder:
                 if ours and entry.name.endswith(_BLOCK):
                     blocks.append((found.st_mtime_ns, entry.name, size))
         if used + need > self.max_bytes:
-            aim = self.max_bytes - need - self.max_bytes // _SPARE
+            spare = self.max_bytes // _SPARE // need * need if need else 0
+            aim = self.max_bytes - need - spare
             for _, name, size in sorted(blocks):
                 if used <= aim:
                     break

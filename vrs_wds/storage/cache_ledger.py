@@ -14,6 +14,7 @@ _NAME = "usage"
 _MARK = b"VRSWDSu1"
 _NUMBER = struct.Struct("<8sQ")
 _CHECKSUM = struct.Struct("<I")
+_SIZE = _NUMBER.size + _CHECKSUM.size
 
 
 class CacheLedger:
@@ -41,6 +42,8 @@ class CacheLedger:
             try:
                 lock(descriptor)
                 if _is_at(path, descriptor):
+                    if os.fstat(descriptor).st_size < _SIZE:  # a new one: it counts, too
+                        os.ftruncate(descriptor, _SIZE)
                     yield descriptor
                     return
             finally:
@@ -48,8 +51,8 @@ class CacheLedger:
 
     def read(self, descriptor: int) -> int | None:
         """Return the number of bytes, or None if it is not known."""
-        data = os.pread(descriptor, _NUMBER.size + _CHECKSUM.size, 0)
-        if len(data) != _NUMBER.size + _CHECKSUM.size:
+        data = os.pread(descriptor, _SIZE, 0)
+        if len(data) != _SIZE:
             return None
         (found,) = _CHECKSUM.unpack_from(data, _NUMBER.size)
         mark, used = _NUMBER.unpack_from(data)

@@ -1,6 +1,5 @@
 """A store whose files, as they are read, are kept on a disk that the processes of a node share."""
 
-import copy
 import io
 import logging
 import threading
@@ -39,7 +38,7 @@ class CachedStore:
         """Make a store around another; nothing is read or made.
 
         Args:
-            store: What to read from. Its copy is used, as pickling would give it.
+            store: What to read from, and write to.
             folder: Where to keep blocks; made when needed. Several stores, processes and users may
                 share one: each user has a folder in it.
             max_bytes: What the files of this user in it take at most, temporary ones included.
@@ -55,7 +54,7 @@ class CachedStore:
         for option, value in (("cache_bytes", max_bytes), ("block_bytes", block_bytes)):
             if value < 1:
                 raise ConfigError(f"{option}: expected at least 1, got {value}.")
-        self._store = copy.copy(store)
+        self._store = store
         self._block_bytes = block_bytes
         self._cache = CacheFolder(self._folder, max_bytes)
         self._versions: dict[str, CutFile] = {}
@@ -83,10 +82,10 @@ class CachedStore:
 
     def get(self, name: str) -> bytes:
         """Return all bytes of a file."""
-        store, file = self._version_now(name)
+        file = self._version_now(name)
         if file is None:
-            return store.get(name)
-        return self._read(store, name, file, [(0, file.stat.size)])[0]
+            return self._store.get(name)
+        return self._read(name, file, [(0, file.stat.size)])[0]
 
     def get_range(self, name: str, offset: int, size: int) -> bytes:
         """Return `size` bytes from `offset`, or fewer where the file ends."""
@@ -94,10 +93,10 @@ class CachedStore:
 
     def get_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return several ranges of a file."""
-        store, file = self._version(name)
+        file = self._version(name)
         if file is None or any(min(wanted) < 0 for wanted in ranges):
-            return store.get_ranges(name, ranges)
-        return self._read(store, name, file, ranges)
+            return self._store.get_ranges(name, ranges)
+        return self._read(name, file, ranges)
 
     def stat(self, name: str) -> Stat:
         """Return a file's size and etag, as they are now."""
@@ -105,8 +104,8 @@ class CachedStore:
 
     def size_of(self, name: str) -> int:
         """Return a file's size in bytes."""
-        store, file = self._version(name)
-        return file.stat.size if file else store.size_of(name)
+        file = self._version(name)
+        return file.stat.size if file else self._store.size_of(name)
 
     def exists(self, name: str) -> bool:
         """Tell whether there is such a file."""
@@ -118,9 +117,9 @@ class CachedStore:
 
     def open_reader(self, name: str) -> AbstractContextManager[BinaryIO]:
         """Open a file for reading."""
-        store, file = self._version_now(name)
+        file = self._version_now(name)
         if file is None:
-            return store.open_reader(name)
+            return self._store.open_reader(name)
         return io.BufferedReader(RangeReader(self, name, file.stat.size), _BUFFER_BYTES)
 
     @contextmanager
@@ -156,38 +155,59 @@ class CachedStore:
         """Remove what killed writers left below `prefix`."""
         return self._store.sweep(prefix)
 
-    def _version(self, name: str) -> tuple[Store, CutFile | None]:
-        """Return the store, and the version of a file to be read; None if it is not cached."""
+    def _version(self, name: str) -> CutFile | None:
+        """Return the version of a file to be read; None if it is not cached."""
         with self._lock:
-            store, file = self._store, self._versions.get(name)
+            file = self._versions.get(name)
         if file is None and not is_hidden(name):
-            first = CutFile(store.url_of(name), store.stat(name), self._block_bytes)
+            found = self._store.stat(name)
+            first = CutFile(self._store.url_of(name), found, self._block_bytes)
             with self._lock:
-                store, file = self._store, self._versions.setdefault(name, first)
+                file = self._versions.setdefault(name, first)
             if not file.stat.etag and not self._told:
                 self._told = True
                 _LOG.warning("%s: a file without an etag is not cached", file.url)
-        return store, file if file and file.stat.etag else None
+        return file if file and file.stat.etag else None
 
-    def _version_now(self, name: str) -> tuple[Store, CutFile | None]:
+    def _version_now(self, name: str) -> CutFile | None:
         """Return what `_version` does, having looked whether it is still so."""
         known = name in self._versions
-        store, file = self._version(name)
+        file = self._version(name)
         if known and file is not None:
-            _check_unchanged(store, name, file)
-        return store, file
+            self._check_unchanged(name, file)
+        return file
 
-    def _read(
-        self, store: Store, name: str, file: CutFile, ranges: Sequence[tuple[int, int]]
-    ) -> list[bytes]:
+    def _read(self, name: str, file: CutFile, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         return read_ranges(
-            self._cache, file, ranges, lambda missing: _get_exactly(store, name, file, missing)
+            self._cache, file, ranges, lambda missing: self._get_exactly(name, file, missing)
         )
+
+    def _get_exactly(
+        self, name: str, file: CutFile, ranges: Sequence[tuple[int, int]]
+    ) -> list[bytes]:
+        """Return ranges of exactly one version of a file, and all of their bytes."""
+        answers = self._store.get_ranges(name, ranges)
+        self._check_unchanged(name, file)
+        for (offset, size), data in zip(ranges, answers, strict=True):
+            if len(data) != size:
+                raise StorageError(
+                    f"{file.url}: expected {size:,} bytes from byte {offset:,} on, the store gave "
+                    f"{len(data):,}. Try again; if it goes on, write the file anew."
+                )
+        return answers
+
+    def _check_unchanged(self, name: str, file: CutFile) -> None:
+        first = file.stat
+        if (found := self._store.stat(name)) != first:
+            raise FileChanged(
+                f"{file.url}: the file was replaced since it was first read: expected etag "
+                f"{first.etag} and {first.size:,} bytes, found {found.etag} and {found.size:,}. "
+                "Open the dataset anew, with a new store, and write to none that is in use."
+            )
 
     def _forget(self, *names: str) -> None:
         """Begin anew with files that were just written here."""
         with self._lock:
-            self._store = copy.copy(self._store)
             for name in names:
                 self._versions.pop(name, None)
 
@@ -208,31 +228,6 @@ class CachedStore:
     def __repr__(self) -> str:
         size = f"{self._cache.max_bytes:,}"
         return f"CachedStore({self._store!r}, {str(self._folder)!r}, max_bytes={size})"
-
-
-def _get_exactly(
-    store: Store, name: str, file: CutFile, ranges: Sequence[tuple[int, int]]
-) -> list[bytes]:
-    """Return ranges of exactly one version of a file, and all of their bytes."""
-    answers = store.get_ranges(name, ranges)
-    _check_unchanged(store, name, file)
-    for (offset, size), data in zip(ranges, answers, strict=True):
-        if len(data) != size:
-            raise StorageError(
-                f"{file.url}: expected {size:,} bytes from byte {offset:,} on, the store gave "
-                f"{len(data):,}. Try again; if it goes on, write the file anew."
-            )
-    return answers
-
-
-def _check_unchanged(store: Store, name: str, file: CutFile) -> None:
-    first = file.stat
-    if (found := store.stat(name)) != first:
-        raise FileChanged(
-            f"{file.url}: the file was replaced since it was first read: expected etag "
-            f"{first.etag} and {first.size:,} bytes, found {found.etag} and {found.size:,}. Open "
-            "the dataset anew, with a new store, and do not write to one that is in use."
-        )
 
 
 def add_cache(store: Store, cache_dir: object, cache_bytes: object) -> CachedStore:

@@ -74,9 +74,16 @@ class LocalStore:
         return [self.get_range(name, offset, size) for offset, size in ranges]
 
     def stat(self, name: str) -> Stat:
-        """Return a file's size, and an etag made of inode, size and time of change."""
-        stat = (self.root / name).stat()
-        return Stat(stat.st_size, f"{stat.st_ino:x}-{stat.st_size:x}-{stat.st_mtime_ns:x}")
+        """Return a file's size, and an etag made of inode, size and time of change.
+
+        What is read after this is that file: one that was replaced is opened anew.
+        """
+        found = _stat_of((self.root / name).stat())
+        with self._lock:
+            file = self._open_files.get(name)
+            if file is not None and _stat_of(os.fstat(file.descriptor)) != found:
+                del self._open_files[name]
+        return found
 
     def size_of(self, name: str) -> int:
         """Return a file's size in bytes."""
@@ -175,6 +182,10 @@ class LocalStore:
 
     def __repr__(self) -> str:
         return f"LocalStore({self.url!r})"
+
+
+def _stat_of(stat: os.stat_result) -> Stat:
+    return Stat(stat.st_size, f"{stat.st_ino:x}-{stat.st_size:x}-{stat.st_mtime_ns:x}")
 
 
 def is_hidden(name: str) -> bool:
