@@ -29,7 +29,7 @@ from vrs_wds.storage.cache_counts import CacheCounts
 from vrs_wds.storage.cache_folder import Claim, Waiting
 from vrs_wds.storage.cache_ledger import CacheLedger
 from vrs_wds.storage.cached import CachedStore
-from vrs_wds.storage.held_files import HeldFiles
+from vrs_wds.storage.held_files import HeldFiles, try_lock
 from vrs_wds.storage.local import LocalStore
 from vrs_wds.storage.store import Stat, Store
 from vrs_wds.testing.synthetic import make_vrsbench
@@ -434,6 +434,27 @@ def test_what_is_being_read_is_not_evicted(make, spy, data, tmp_path):
     assert store.get_range("a", 50_000, 7) == data[50_000:50_007]
     assert not block.exists()
     assert store.counts == CacheCounts(misses=2, passed=1, evictions=1)
+
+
+def test_readers_hold_a_lock(make, data, tmp_path, monkeypatch):
+    """So that others see that a block is being read; and release it."""
+    store = make()
+    store.get_range("a", 0, 1)
+    (path,) = files_in(own_folder(tmp_path), ".block")
+    real, seen = cache_folder.read_pieces, []
+
+    def look():
+        with path.open() as file:
+            seen.append(try_lock(file.fileno()))
+
+    def read_and_look(*arguments, **options):
+        look()
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(cache_folder, "read_pieces", read_and_look)
+    assert store.get_range("a", 0, 9) == data[:9]
+    look()
+    assert seen == [False, True]
 
 
 def test_a_limit_below_one_block(make, spy, data):
