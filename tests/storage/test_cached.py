@@ -10,6 +10,7 @@ import random
 import resource
 import signal
 import tempfile
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -477,9 +478,10 @@ def test_a_lower_limit_holds_at_once(make, tmp_path):
 
 @pytest.mark.parametrize("ledger", [None, b"", b"nonsense", bytes(20), "flipped", "low"])
 def test_a_lost_or_wrong_ledger_is_made_anew(make, data, tmp_path, ledger):
-    """From what the folder holds."""
-    make().get("a")
-    path, right = own_folder(tmp_path) / "usage", ledger_of(tmp_path)
+    """From what the folder holds; a low one, which looks right, by the next store."""
+    store = make()
+    store.get_range("a", 0, 1)
+    path = own_folder(tmp_path) / "usage"
     kept = path.read_bytes()
     match ledger:
         case None:
@@ -490,12 +492,14 @@ def test_a_lost_or_wrong_ledger_is_made_anew(make, data, tmp_path, ledger):
             own = CacheLedger(own_folder(tmp_path), HeldFiles())
             with own.locked() as descriptor:
                 own.write(descriptor, 0)
+            store = make()
         case _:
             path.write_bytes(ledger)
-    make().get_range("a", 0, 1)
+    assert store.get("a") == data
 
     sizes = [charge(path.stat().st_size) for path in files_in(own_folder(tmp_path))]
-    assert ledger_of(tmp_path) == sum(sizes) == right
+    assert len(sizes) == 11
+    assert ledger_of(tmp_path) == sum(sizes)
 
 
 def test_a_folder_that_is_removed_is_made_again(make, data, tmp_path):
@@ -530,6 +534,28 @@ def test_processes_and_threads_fetch_each_block_once(make, spy, data):
     assert sorted(spy.requests()) == [
         ("a", start, min(BLOCK, FILE_BYTES - start)) for start in range(0, FILE_BYTES, BLOCK)
     ]
+
+
+def test_who_waits_does_not_look_again_and_again(make, spy, data):
+    """He sleeps until the other one is done."""
+    store, other = make(), make()
+    block = CutFile(spy.store.url_of("a"), spy.store.stat("a"), BLOCK).block(0)
+    held = other._cache.claim(block)
+    asked, again = threading.Event(), threading.Event()
+    real = store._cache.claim
+
+    def claim(block):
+        (again if asked.is_set() else asked).set()
+        return real(block)
+
+    store._cache.claim = claim
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(store.get_range, "a", 0, 9)
+        assert asked.wait(60)
+        looked_again = again.wait(0.3)
+        held.give_up()
+        assert reading.result() == data[:9]
+    assert not looked_again
 
 
 def hang_in_fetch(make, pipe):
