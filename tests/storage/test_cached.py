@@ -694,7 +694,8 @@ def test_the_loader_reads_through_a_cache(small_root, tmp_path):
     assert epochs(store) == expected
     asked = len(spy.requests())
     assert asked > 0
-    assert epochs(store, num_workers=2) == expected
+    with_workers = vw.open_store(small_root, cache_dir=tmp_path / "cache", cache_bytes="10 MiB")
+    assert epochs(with_workers, num_workers=2) == expected
     assert epochs(pickle.loads(pickle.dumps(store))) == expected
     assert len(spy.requests()) == asked
 
