@@ -9,8 +9,8 @@ import yaml
 
 from vrs_wds.config import load_config, parse_config
 from vrs_wds.errors import ConfigError
+from vrs_wds.sizes import ByteSize
 from vrs_wds.writer.options import (
-    ByteSize,
     ImageOptions,
     ShardConfig,
     ShardOptions,

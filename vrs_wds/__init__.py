@@ -73,6 +73,8 @@ if TYPE_CHECKING:
     from vrs_wds.sample import key_to_name as key_to_name
     from vrs_wds.sample import name_to_key as name_to_key
     from vrs_wds.sources.vrsbench.source import VRSBenchSource as VRSBenchSource
+    from vrs_wds.storage.cache_counts import CacheCounts as CacheCounts
+    from vrs_wds.storage.cached import CachedStore as CachedStore
     from vrs_wds.storage.open import open_store as open_store
     from vrs_wds.storage.store import Store as Store
     from vrs_wds.tasks.registry import register_task as register_task
@@ -91,6 +93,8 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "Batch": "pipeline.batch",
+    "CacheCounts": "storage.cache_counts",
+    "CachedStore": "storage.cached",
     "ChecksumMismatch": "errors",
     "ConfigError": "errors",
     "CropRegions": "pipeline.crop_regions",

@@ -8,7 +8,8 @@ import msgspec
 import yaml
 
 from vrs_wds.errors import ConfigError
-from vrs_wds.writer.options import ByteSize, ShardConfig
+from vrs_wds.sizes import ByteSize
+from vrs_wds.writer.options import ShardConfig
 
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")

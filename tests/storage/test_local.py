@@ -97,6 +97,16 @@ def test_more_files_than_are_kept_open(store: LocalStore) -> None:
     assert len(os.listdir("/proc/self/fd")) - before <= _MAX_OPEN_FILES
 
 
+def test_what_is_read_after_a_stat_is_that_file(store: LocalStore) -> None:
+    """Also if it was read before, and replaced since."""
+    store.put("a", b"old")
+    assert store.get_range("a", 0, 9) == b"old"
+    store.put("a", b"newer")
+
+    assert store.stat("a").size == 5
+    assert store.get_range("a", 0, 9) == b"newer"
+
+
 def test_a_store_pickles_without_its_open_files(store: LocalStore) -> None:
     """The copy opens files of its own."""
     store.put("a", b"x")

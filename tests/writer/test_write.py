@@ -28,7 +28,8 @@ from vrs_wds.images.decode import decode_rgb
 from vrs_wds.images.encode import encode_rgb
 from vrs_wds.reader.dataset import open_dataset
 from vrs_wds.sample import SourceSample
-from vrs_wds.writer.options import ByteSize, ImageOptions, ShardConfig, ShardOptions, SidecarOptions
+from vrs_wds.sizes import ByteSize
+from vrs_wds.writer.options import ImageOptions, ShardConfig, ShardOptions, SidecarOptions
 from vrs_wds.writer.write import write_shards
 
 IMAGE = encode_rgb(np.zeros((8, 8, 3), np.uint8), "png")

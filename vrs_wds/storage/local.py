@@ -82,8 +82,16 @@ class LocalStore:
         return [self.get_range(name, offset, size) for offset, size in ranges]
 
     def stat(self, name: str) -> Stat:
-        """Return a file's size, and an etag made of inode, size and time of change."""
-        return _to_stat((self.root / name).stat())
+        """Return a file's size, and an etag made of inode, size and time of change.
+
+        A file that was replaced since it was opened here is opened anew for the next read.
+        """
+        found = _to_stat((self.root / name).stat())
+        with self._lock:
+            file = self._open_files.get(name)
+            if file is not None and file.stat != found:
+                del self._open_files[name]
+        return found
 
     def size_of(self, name: str) -> int:
         """Return a file's size in bytes."""

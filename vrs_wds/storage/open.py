@@ -37,9 +37,18 @@ def open_store(
             `range_bytes`, `max_inflight_bytes`, `stall_seconds`, `retries`, `retry_seconds`.
             docs/reference/storage.md describes them.
 
+    With `cache_dir`, a folder on a local disk, and `cache_bytes`, such as "100 GiB", what is read
+    is kept there for all processes of the node; see docs/how-to/cache.md.
+
     Raises:
         ConfigError: if nobody knows the scheme, or options do not fit it.
     """
+    if "cache_dir" in storage_options or "cache_bytes" in storage_options:
+        from vrs_wds.storage.cached import add_cache  # its locks are those of POSIX
+
+        cache_dir = storage_options.pop("cache_dir", None)
+        cache_bytes = storage_options.pop("cache_bytes", None)
+        return add_cache(open_store(url, **storage_options), cache_dir, cache_bytes)
     if not isinstance(url, str | Path):
         _refuse_options(url.url, "an open store", storage_options, filesystem)
         return url

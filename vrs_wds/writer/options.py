@@ -1,6 +1,5 @@
 """Options of writing, as `shard_config.yaml` holds them. The defaults are here and nowhere else."""
 
-import re
 from typing import Literal
 
 import msgspec
@@ -8,35 +7,12 @@ import msgspec
 from vrs_wds.errors import ConfigError
 from vrs_wds.shard.members import DEFAULT_MAX_MEMBER_BYTES
 from vrs_wds.shard.names import SHARD_NAME, check_shard_pattern
-
-_UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+from vrs_wds.sizes import ByteSize
 
 
 def _at_least(option: str, value: int, least: int) -> None:
     if value < least:
         raise ConfigError(f"{option}: expected at least {least}, got {value}.")
-
-
-class ByteSize(int):
-    """A number of bytes; in YAML a number and B, KiB, MiB or GiB: `256 MiB`."""
-
-    @classmethod
-    def parse(cls, text: object) -> "ByteSize":
-        """Read a size.
-
-        >>> ByteSize.parse("256 MiB")
-        ByteSize(268435456)
-
-        Raises:
-            ValueError: if it is not one.
-        """
-        match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?(B|KiB|MiB|GiB)", str(text))
-        if isinstance(text, str) and match:
-            return cls(int(float(match[1]) * _UNITS[match[2]]))
-        raise ValueError(f'expected a size such as "256 MiB", got {text!r}')
-
-    def __repr__(self) -> str:
-        return f"ByteSize({int(self)})"
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
