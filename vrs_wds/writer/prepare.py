@@ -112,13 +112,14 @@ def _prepare_sidecars(
     sample: SourceSample, config: ShardConfig, size_wh: tuple[int, int], where: str
 ) -> tuple[list[tuple[str, bytes]], dict[str, int], dict[str, Any]]:
     members, counts, facts = list[tuple[str, bytes]](), dict[str, int](), dict[str, Any]()
+    registered = task_names()
     for name in sample.annotations:
-        if name not in task_names():
+        if name not in registered:
             raise UnknownTaskError(
                 f"{where}: annotations for the unknown task {name!r}; registered are "
-                f"{', '.join(task_names())}. Register it with vrs_wds.register_task."
+                f"{', '.join(registered)}. Register it with vrs_wds.register_task."
             )
-    for name in sorted(resolve_tasks(config.tasks, task_names())):
+    for name in sorted(resolve_tasks(config.tasks, registered)):
         task = get_task(name)
         value = sample.annotations.get(name)
         if value is None and config.sidecars.missing == "omit":
