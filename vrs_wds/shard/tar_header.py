@@ -39,7 +39,7 @@ _HEADER = (
     + b"%b"  # prefix
     + bytes(12)
 )
-# Sum of all bytes but those of name, size, type flag and prefix; the checksum's own count as spaces.
+# Sum of all bytes but name, size, type flag and prefix; those of the checksum count as spaces.
 _FIXED_SUM = sum(_HEADER % (b"", 0, 0, b"", b"")) - 17 * ord("0") + 7 * ord(" ")
 
 
