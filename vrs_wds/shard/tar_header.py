@@ -28,7 +28,7 @@ NO_DATA: Final = frozenset({b"1", b"2", b"3", b"4", b"5", b"6"})
 _HEADER = (
     b"%b"  # name
     b"0000644\x000000000\x000000000\x00"
-    b"%011o\x00"  # size
+    b"%b\x00"  # size, in eleven octal digits
     b"00000000000\x00"
     b"%06o\x00 "  # checksum
     b"%b"  # type flag
@@ -40,7 +40,8 @@ _HEADER = (
     + bytes(12)
 )
 # Sum of all bytes but name, size, type flag and prefix; those of the checksum count as spaces.
-_FIXED_SUM = sum(_HEADER % (b"", 0, 0, b"", b"")) - 17 * ord("0") + 7 * ord(" ")
+_FIXED_SUM = sum(_HEADER % (b"", b"", 0, b"", b"")) - 6 * ord("0") + 7 * ord(" ")
+_NO_PREFIX = bytes(155)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ def make_header(name: str, size: int) -> bytes:
             f"member {name!r}: expected at most {MAX_MEMBER_BYTES:,} bytes, got {size:,}."
         )
     encoded = name.encode("utf-8")
+    if len(encoded) <= 100:
+        return _block(encoded, b"", size, REGULAR)
     split = _split_name(encoded)
     if split is None:
         record = _pax_record("path", encoded)
@@ -134,15 +137,19 @@ def parse_pax_records(data: bytes, *, where: str) -> dict[str, str]:
 
 
 def _block(name: bytes, prefix: bytes, size: int, kind: bytes) -> bytes:
-    checksum = _FIXED_SUM + sum(name) + sum(prefix) + sum(b"%011o" % size) + kind[0]
-    fields = (name.ljust(100, b"\x00"), size, checksum, kind, prefix.ljust(155, b"\x00"))
-    return _HEADER % fields
+    digits = b"%011o" % size
+    checksum = _FIXED_SUM + sum(name) + sum(prefix) + sum(digits) + kind[0]
+    return _HEADER % (
+        name.ljust(100, b"\x00"),
+        digits,
+        checksum,
+        kind,
+        prefix.ljust(155, b"\x00") if prefix else _NO_PREFIX,
+    )
 
 
 def _split_name(name: bytes) -> tuple[bytes, bytes] | None:
-    """Split a name into ustar's prefix (155 bytes) and name (100); None if it does not fit."""
-    if len(name) <= 100:
-        return b"", name
+    """Split a long name into ustar's prefix (155 bytes) and name (100); None if it cannot be."""
     for i in range(len(name) - 1, 0, -1):
         if name[i : i + 1] == b"/" and i <= 155 and 0 < len(name) - i - 1 <= 100:
             return name[:i], name[i + 1 :]

@@ -33,7 +33,7 @@ class ShardWriter:
         self._writer = writer
         self._size = 0
         self._gathered: list[bytes] = []
-        self._gathered_bytes = 0
+        self._written = 0
         self._sha256 = BackgroundHash(hashlib.sha256())
         self._md5 = BackgroundHash(hashlib.md5(usedforsecurity=False))  # wids asks for it
 
@@ -46,18 +46,22 @@ class ShardWriter:
 
     def add(self, sample: PreparedSample) -> None:
         """Append a sample."""
-        offset = self._size
+        offset = position = self._size
         places = {}
         for extension, data in sample.members:
             size = len(data)
             header = make_header(f"{sample.key}.{extension}", size)
-            places[extension] = MemberPlace(self._size + len(header), size, crc32c(data))
-            self._append(header, data, _ZEROS[: padding(size)])
+            position += len(header)
+            places[extension] = MemberPlace(position, size, crc32c(data))
+            filler = _ZEROS[: padding(size)]
+            position += size + len(filler)
+            self._gathered += (header, data, filler)
+        self._size = position
         self.rows.append(
             IndexRow(
                 key=sample.key,
                 offset=offset,
-                size=self._size - offset,
+                size=position - offset,
                 members=places,
                 width=sample.width,
                 height=sample.height,
@@ -66,10 +70,13 @@ class ShardWriter:
                 facts=sample.facts,
             )
         )
+        if position - self._written >= PIECE_BYTES:
+            self._flush()
 
     def close(self, name: str) -> ShardInfo:
         """Write the end of the tar, and return what the manifest says of it."""
-        self._append(END_OF_ARCHIVE)
+        self._gathered.append(END_OF_ARCHIVE)
+        self._size += len(END_OF_ARCHIVE)
         self._flush()
         return ShardInfo(
             url=name,
@@ -78,14 +85,6 @@ class ShardWriter:
             md5sum=self._md5.hexdigest(),
             sha256=self._sha256.hexdigest(),
         )
-
-    def _append(self, *parts: bytes) -> None:
-        size = sum(map(len, parts))
-        self._gathered += parts
-        self._gathered_bytes += size
-        self._size += size
-        if self._gathered_bytes >= PIECE_BYTES:
-            self._flush()
 
     def _flush(self) -> None:
         """Write and hash what was gathered; a large part is not copied."""
@@ -99,7 +98,7 @@ class ShardWriter:
             self._write(part)
         self._write(b"".join(small))
         self._gathered.clear()
-        self._gathered_bytes = 0
+        self._written = self._size
 
     def _write(self, piece: bytes) -> None:
         if piece:
