@@ -85,17 +85,10 @@ def missing_components(data: bytes, header: JpegHeader) -> bytes:
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield marker, start and stop of each segment, up to the first scan or what is no segment."""
     position, end = 2, len(data) - 3
-    while True:
-        # A marker is 0xFF, which may be repeated, and a byte. One follows on a segment at once.
-        position = data.find(b"\xff", position)
-        if position < 0:
-            return
-        while position < len(data) and data[position] == 0xFF:
+    while (position := data.find(b"\xff", position)) >= 0:
+        while position < len(data) and data[position] == 0xFF:  # it may be repeated
             position += 1
-        if position >= end:
-            return
-        marker = data[position]
-        if marker == _END:
+        if position >= end or (marker := data[position]) == _END:
             return
         if marker in _STANDALONE:
             position += 1

@@ -58,7 +58,7 @@ class MemberPlace(msgspec.Struct, frozen=True, gc=False):  # quicker to make tha
     crc32c: int
 
 
-class IndexRow(msgspec.Struct, frozen=True):
+class IndexRow(msgspec.Struct, frozen=True, gc=False):
     """What the index knows of one sample."""
 
     key: str
