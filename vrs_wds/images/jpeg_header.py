@@ -84,29 +84,20 @@ def missing_components(data: bytes, header: JpegHeader) -> bytes:
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield marker, start and stop of each segment, up to the first scan or what is no segment."""
-    position = 2
-    while (position := _next_marker(data, position)) + 3 < len(data):
-        marker = data[position]
-        if marker == _END:
+    position, end = 2, len(data) - 3
+    while (position := data.find(b"\xff", position)) >= 0:
+        while position < len(data) and data[position] == 0xFF:  # it may be repeated
+            position += 1
+        if position >= end or (marker := data[position]) == _END:
             return
         if marker in _STANDALONE:
             position += 1
             continue
-        size = int.from_bytes(data[position + 1 : position + 3], "big")
-        yield marker, position + 3, position + 1 + size
-        if marker == _SCAN or size < 2:
+        stop = position + 1 + (data[position + 1] << 8 | data[position + 2])
+        yield marker, position + 3, stop
+        if marker == _SCAN or stop < position + 3:
             return
-        position += 1 + size
-
-
-def _next_marker(data: bytes, position: int) -> int:
-    """Return the offset of a marker's second byte; 0xFF may be repeated before it."""
-    position = data.find(b"\xff", position)
-    if position < 0:
-        return len(data)
-    while position < len(data) and data[position] == 0xFF:
-        position += 1
-    return position
+        position = stop
 
 
 def _components_of_scan(data: bytes, start: int, *, progressive: bool) -> set[int]:

@@ -8,16 +8,16 @@ from vrs_wds.errors import DecodeError
 FORMATS: Final = ("avif", "bmp", "gif", "jpeg", "jpeg2000", "png", "ppm", "tiff", "webp")
 """Every format that is read. PostScript, for one, is not: Pillow would start a program for it."""
 
-_MAGIC: Final = {
+_MAGIC: Final = {  # the usual ones first
+    "jpeg": re.compile(rb"\xff\xd8\xff"),
+    "png": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "tiff": re.compile(rb"II[*+]\0|MM\0[*+]"),
+    "webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
     "avif": re.compile(rb"....ftyp(?:avi[fs]|(?:mif1|msf1)....(?:....)*?avif)", re.DOTALL),
     "bmp": re.compile(rb"BM"),
     "gif": re.compile(rb"GIF8[79]a"),
-    "jpeg": re.compile(rb"\xff\xd8\xff"),
     "jpeg2000": re.compile(rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  \r\n\x87\n"),
-    "png": re.compile(rb"\x89PNG\r\n\x1a\n"),
     "ppm": re.compile(rb"P[1-6][ \t\r\n\v\f#]"),
-    "tiff": re.compile(rb"II[*+]\0|MM\0[*+]"),
-    "webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
 }
 _LONGEST: Final = 64
 """Bytes that are looked at: an AVIF file lists its brands first."""

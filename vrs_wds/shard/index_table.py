@@ -13,9 +13,9 @@ Columns, in this order::
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from vrs_wds.tasks.registry import registered_tasks
@@ -50,8 +50,7 @@ ABSENT = -1
 """Size of a member, or count of a sidecar, that a sample does not have."""
 
 
-@dataclass(frozen=True, slots=True)
-class MemberPlace:
+class MemberPlace(msgspec.Struct, frozen=True, gc=False):  # quicker to make than a dataclass
     """Where a member's data lie in its shard, and their CRC32C."""
 
     offset: int
@@ -59,8 +58,7 @@ class MemberPlace:
     crc32c: int
 
 
-@dataclass(frozen=True, slots=True)
-class IndexRow:
+class IndexRow(msgspec.Struct, frozen=True, gc=False):
     """What the index knows of one sample."""
 
     key: str
@@ -71,9 +69,9 @@ class IndexRow:
     width: int = 0
     height: int = 0
     format: str = ""
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = msgspec.field(default_factory=dict)
     """Task to number of things in its sidecar; tasks without sidecar are left out."""
-    facts: Mapping[str, int | str | list[str]] = field(default_factory=dict)
+    facts: Mapping[str, int | str | list[str]] = msgspec.field(default_factory=dict)
 
 
 def member_column(extension: str, column: str) -> str:

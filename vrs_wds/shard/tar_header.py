@@ -23,9 +23,25 @@ GNU_SPARSE: Final = b"S"
 NO_DATA: Final = frozenset({b"1", b"2", b"3", b"4", b"5", b"6"})
 """Links, devices, directories and pipes."""
 
-# The fields after the checksum that are the same for every member: magic, version, empty owner
-# and group names, device numbers.
-_AFTER_LINK_NAME = b"ustar\x0000" + bytes(64) + b"0000000\x00" * 2
+# A header's fields in their order. Most are the same for every member: mode, owner and group,
+# time; empty link, owner and group names, magic and version, device numbers.
+_HEADER = (
+    b"%b"  # name
+    b"0000644\x000000000\x000000000\x00"
+    b"%b\x00"  # size, in eleven octal digits
+    b"00000000000\x00"
+    b"%06o\x00 "  # checksum
+    b"%b"  # type flag
+    + bytes(100)
+    + b"ustar\x0000"
+    + bytes(64)
+    + b"0000000\x000000000\x00"
+    + b"%b"  # prefix
+    + bytes(12)
+)
+# Sum of all bytes but name, size, type flag and prefix; those of the checksum count as spaces.
+_FIXED_SUM = sum(_HEADER % (b"", b"", 0, b"", b"")) - 6 * ord("0") + 7 * ord(" ")
+_NO_PREFIX = bytes(155)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +73,8 @@ def make_header(name: str, size: int) -> bytes:
             f"member {name!r}: expected at most {MAX_MEMBER_BYTES:,} bytes, got {size:,}."
         )
     encoded = name.encode("utf-8")
+    if len(encoded) <= 100:
+        return _block(encoded, b"", size, REGULAR)
     split = _split_name(encoded)
     if split is None:
         record = _pax_record("path", encoded)
@@ -67,6 +85,8 @@ def make_header(name: str, size: int) -> bytes:
 
 def member_bytes(name: str, size: int) -> int:
     """Return how many bytes a member takes in a shard: header, data and padding."""
+    if len(name) <= 100 and name.isascii():
+        return BLOCK + size + padding(size)
     return len(make_header(name, size)) + size + padding(size)
 
 
@@ -117,18 +137,19 @@ def parse_pax_records(data: bytes, *, where: str) -> dict[str, str]:
 
 
 def _block(name: bytes, prefix: bytes, size: int, kind: bytes) -> bytes:
-    before = name.ljust(100, b"\x00") + b"0000644\x000000000\x000000000\x00"
-    before += b"%011o\x0000000000000\x00" % size
-    after = (kind + bytes(100) + _AFTER_LINK_NAME + prefix.ljust(155, b"\x00")).ljust(356, b"\x00")
-    # The checksum is taken with its own field as spaces.
-    checksum = sum(before) + 8 * 32 + sum(after)
-    return before + b"%06o\x00 " % checksum + after
+    digits = b"%011o" % size
+    checksum = _FIXED_SUM + sum(name) + sum(prefix) + sum(digits) + kind[0]
+    return _HEADER % (
+        name.ljust(100, b"\x00"),
+        digits,
+        checksum,
+        kind,
+        prefix.ljust(155, b"\x00") if prefix else _NO_PREFIX,
+    )
 
 
 def _split_name(name: bytes) -> tuple[bytes, bytes] | None:
-    """Split a name into ustar's prefix (155 bytes) and name (100); None if it does not fit."""
-    if len(name) <= 100:
-        return b"", name
+    """Split a long name into ustar's prefix (155 bytes) and name (100); None if it cannot be."""
     for i in range(len(name) - 1, 0, -1):
         if name[i : i + 1] == b"/" and i <= 155 and 0 < len(name) - i - 1 <= 100:
             return name[:i], name[i + 1 :]

@@ -72,7 +72,16 @@ def corners_of(items: Sequence[LocatedItem]) -> Corners:
 
 def check_items(items: Iterable[LocatedItem], field: str, size_wh: tuple[int, int] | None) -> None:
     """Raise `ValueError` if a coordinate is not finite, or a box turned or beyond the picture."""
+    width, height = size_wh or (math.inf, math.inf)
     for i, item in enumerate(items):
+        x_min, y_min, x_max, y_max = item.box
+        # A sum of finite numbers may be infinite, but never the other way round.
+        if (
+            0 <= x_min <= x_max <= width
+            and 0 <= y_min <= y_max <= height
+            and math.isfinite(x_max + y_max + sum(item.corners or ()))
+        ):
+            continue  # nearly always: all is well
         if not all(map(math.isfinite, item.box)) or not all(map(math.isfinite, item.corners or ())):
             raise ValueError(
                 f"{field}[{i}]: expected finite coordinates, got box {item.box} and corners "

@@ -104,10 +104,14 @@ def encode_meta(meta: Meta, *, where: str) -> bytes:
     """
     try:
         extra = _to_plain(meta.extra)
-        json.dumps(extra, allow_nan=False)  # msgspec would write null for what is not finite
-        return _ENCODER.encode(msgspec.structs.replace(meta, extra=extra))
+        data = _ENCODER.encode(
+            Meta(name=meta.name, width=meta.width, height=meta.height, extra=extra)
+        )
+        if b"null" in data:  # None, or a number that is not finite
+            json.dumps(extra, allow_nan=False)
     except (ValueError, TypeError, RecursionError) as error:
         raise _sidecar_error(error, "meta", where) from error
+    return data
 
 
 def decode_meta(data: bytes, *, where: str) -> Meta:
