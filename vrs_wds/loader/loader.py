@@ -245,14 +245,14 @@ class StreamingLoader:
         planned = self.order.batches(epoch, self.world, start=start)
         results = self._results(planned)
         if self._loose_stage() is None:
-            return self._planned_batches(results, epoch, start)
+            return self._planned_batches(results, epoch, start, self._run)
         return self._loose_batches(results)
 
     def _planned_batches(
-        self, results: Generator[tuple[RankBatch, Results]], epoch: int, start: int
+        self, results: Generator[tuple[RankBatch, Results]], epoch: int, start: int, run: int
     ) -> Iterator[dict[str, Any]]:
         """Make one batch of each planned one."""
-        run, spare = self._run, None
+        spare = None
         try:
             for number, (planned, samples) in enumerate(results, start=start):
                 good, mask = sift_batch(planned, samples, self._faults, spare)
