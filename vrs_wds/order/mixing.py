@@ -1,16 +1,16 @@
 """Whose turn it is: a schedule of parts in proportion to their weights, without chance.
 
 Part `s` with weight `w_s` (of a sum of 1) asks for its turn `j`, from 0, at the time
-`(j + 1/2) / w_s`. Turns are given by these times; of equals, the first part goes first. Weights 5, 3
-and 2 of 10::
+`(j + 1/2) / w_s`. Turns are given by these times; of equals, the first part goes first. Weights
+5, 3 and 2 of 10::
 
     time     1.0   1.7   2.5   3.0   5.0   5.0   7.0   7.5   8.3   9.0
     part       0     1     2     0     0     1     0     2     1     0
 
-By the time `t` a part has had `round(w_s * t)` turns. So after `k` turns in all a part of `P` has had
-`w_s * k`, give or take `1/2 + w_s * (P - 2) / 2`: half a turn with two parts, and less than `P / 2`
-always. And so how many turns each part has had has a closed form, for any `k`. Weights are taken as
-the fractions that they are: no rounding, on any machine.
+By the time `t` a part has had `round(w_s * t)` turns. So after `k` turns a part of `P` has had
+`w_s * k`, give or take `1/2 + w_s * (P - 2) / 2`: half a turn with two parts, and always less than
+`P / 2` or one. And so the number of turns that each part has had has a closed form, for any `k`.
+Weights are taken as the fractions that they are: no rounding, on any machine.
 """
 
 from collections.abc import Sequence
