@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +45,10 @@ class DatasetOrder:
             self._places = np.argsort(shards, kind="stable")
             if self._counts is not None:
                 self._counts = self._counts[self._places]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle without what is made from the index: it is made anew in a worker process."""
+        return partial(DatasetOrder, per=self._per), (self._dataset, self.options)
 
     def plan(self, epoch: int) -> EpochPlan:
         """Return the plan of an epoch, over the samples in the shards' order."""
