@@ -1,9 +1,11 @@
 """Worker processes: the sample stages run there, through `torch.utils.data.DataLoader`."""
 
+import multiprocessing
 import sys
 import warnings
 from collections.abc import Generator, Iterable, Iterator
 from itertools import count, islice
+from multiprocessing.context import BaseContext
 from pickle import PicklingError
 from typing import TypeVar
 
@@ -84,8 +86,7 @@ class WorkerPool:
             # A part of a batch counts as one: as much is ahead as with whole batches.
             prefetch_factor=prefetch_factor * (num_workers if self._dealing.by_sample else 1),
             persistent_workers=persistent_workers,
-            # A fork of a process with threads may hang.
-            multiprocessing_context="forkserver",
+            multiprocessing_context=_context(),
         )
 
     def run(self, epoch: int, start: int) -> Generator[tuple[RankBatch, Results]]:
@@ -123,6 +124,17 @@ class WorkerPool:
                 f"The stages cannot be sent to worker processes ({error}). Use functions that can "
                 "be imported instead of lambdas, or num_workers=0."
             ) from error
+
+
+def _context() -> BaseContext:
+    """Return how processes begin: forked from a server that has torch, and no threads.
+
+    A fork of this process, which may have threads, may hang. Importing torch takes seconds, which
+    each worker of each epoch would spend anew.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", "torch"])  # the default, and torch
+    return context
 
 
 def _refuse_interactive(stages: Iterable[object]) -> None:
