@@ -11,11 +11,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from vrs_wds.errors import ConfigError
 from vrs_wds.loader.loader import StreamingLoader
 from vrs_wds.loader.mix import MixedLoader, Part, mix
+from vrs_wds.loader.stream import stream
 from vrs_wds.order.plan import PlanOptions
 from vrs_wds.order.world import World
 from vrs_wds.pipeline.decode import Decode
@@ -345,3 +347,119 @@ def test_places_that_are_not_there(small_dataset: ShardedDataset, change: dict[s
         loader.load_state_dict(loader.state_dict() | change)
     with pytest.raises(ConfigError, match="epoch: expected a number from 0"):
         loader.set_epoch(-1)
+
+
+@pytest.mark.parametrize("bad", [-1, 2**63, 1.0, "1", None])
+def test_epochs_that_are_none(small_dataset: ShardedDataset, bad: Any) -> None:
+    """Refused at once, by whatever has epochs."""
+    loader = StreamingLoader(small_dataset, stages=[])
+    parts = [Part(small_dataset, 1.0, {"stages": []})]
+    for takes_epoch in (loader, mix(parts), stream(small_dataset)):
+        with pytest.raises(ConfigError, match="epoch: expected a number from 0 to"):
+            takes_epoch.set_epoch(bad)
+    with pytest.raises(ConfigError, match="epoch: expected a number from 0 to"):
+        stream(small_dataset, epoch=bad)
+
+
+def test_numpys_numbers_are_numbers(small_dataset: ShardedDataset) -> None:
+    """And the state is still plain values; so it is with True, which is 1 in Python."""
+    options: dict[str, Any] = {"shuffle": True, "stages": [], "window": np.int64(9)}
+    loader = StreamingLoader(small_dataset, batch_size=4, seed=np.uint8(3), **options)
+    plain = StreamingLoader(small_dataset, batch_size=4, seed=3, shuffle=True, stages=[], window=9)
+    for epoch in (np.int64(7), True):
+        loader.set_epoch(epoch)  # type: ignore[arg-type]
+        plain.load_state_dict(json.loads(json.dumps(loader.state_dict())))
+        assert plain.epoch == int(epoch)
+        assert run([loader], 3) == run([plain], 3)
+
+
+def test_the_largest_epoch(small_dataset: ShardedDataset) -> None:
+    """Is one as any other."""
+    loader = StreamingLoader(small_dataset, batch_size=8, shuffle=True, stages=[])
+    loader.set_epoch(2**63 - 1)
+    next(iter(loader))
+    resumed = StreamingLoader(small_dataset, batch_size=8, shuffle=True, stages=[])
+    resumed.load_state_dict(loader.state_dict())
+
+    assert len(list(resumed)) == 2
+
+
+def test_a_state_at_the_very_end_goes_on_with_the_next_epoch(
+    small_dataset: ShardedDataset,
+) -> None:
+    """Not with an epoch of no batches."""
+    loader = StreamingLoader(small_dataset, batch_size=8, shuffle=True, stages=[])
+    mixture = mix([Part(small_dataset, 1.0, {"stages": []})], batch_size=8)
+    for any_loader in (loader, mixture):
+        end = any_loader.state_dict() | {"epoch": 4, "batch": len(any_loader)}
+        any_loader.load_state_dict(end)
+        assert any_loader.epoch == 5
+        assert any_loader.state_dict()["batch"] == 0
+        assert len(list(any_loader)) == 3
+
+
+def test_a_state_of_another_version_says_so(small_dataset: ShardedDataset) -> None:
+    """Whatever else is in it."""
+    loader = StreamingLoader(small_dataset, stages=[])
+    mixture = mix([Part(small_dataset, 1.0, {"stages": []})])
+    for any_loader in (loader, mixture):
+        with pytest.raises(ConfigError, match=r"expected version 1, found 3\. Resume with the ver"):
+            any_loader.load_state_dict({"version": 3, "where": "there"})
+
+
+def test_an_iterator_that_was_not_begun_does_not_move_the_loader(
+    small_dataset: ShardedDataset,
+) -> None:
+    """It is older than the state that was loaded, even if it begins later."""
+    loader = StreamingLoader(small_dataset, batch_size=4, stages=[])
+    mixture = mix([Part(small_dataset, 1.0, {"stages": []})], batch_size=4)
+    for any_loader in (loader, mixture):
+        old = iter(any_loader)
+        any_loader.load_state_dict(any_loader.state_dict() | {"batch": 3})
+        next(old)
+        assert any_loader.state_dict()["batch"] == 3
+
+
+@pytest.mark.parametrize("per", [{}, {"per": "question", "task": "vqa", "size": (4, 4)}])
+def test_persistent_workers_follow(small_dataset: ShardedDataset, per: dict[str, Any]) -> None:
+    """`set_epoch`, a break, a state: the same batches as from threads."""
+    options: dict[str, Any] = {"shuffle": True, "batch_size": 4, **(per or {"stages": []})}
+    alive = StreamingLoader(small_dataset, num_workers=2, persistent_workers=True, **options)
+    plain = StreamingLoader(small_dataset, **options)
+    found = []
+    for loader in (alive, plain):
+        batches = run([loader], 2)
+        loader.set_epoch(5)
+        batches += run([loader], 1)
+        loader.load_state_dict(loader.state_dict() | {"epoch": 2, "batch": 1})
+        batches += run([loader], len(loader) + 1)
+        found.append((batches, loader.state_dict()))
+
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("tail", ["exact", "drop", "pad", "wrap"])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_fewer_samples_than_ranks(small_dataset: ShardedDataset, tail: Any, shuffle: bool) -> None:
+    """Every rank makes the step; each sample is real once."""
+    few = small_dataset[:3]
+    loaders = [
+        StreamingLoader(
+            few, batch_size=2, tail=tail, shuffle=shuffle, stages=[], world=World(rank, 8)
+        )
+        for rank in range(8)
+    ]
+    batches = [list(loader) for loader in loaders]
+
+    assert {len(rank) for rank in batches} == {0 if tail == "drop" else 1}
+    found = sorted(key for rank in batches for batch in rank for key in real_keys(batch))
+    expected = [] if tail == "drop" else [f"0 {key} 0" for key in sorted(few.column("key"))]
+    assert found == expected
+
+
+def test_nothing_to_load(small_dataset: ShardedDataset) -> None:
+    """A selection of nothing has epochs of no batches, and states."""
+    loader = StreamingLoader(small_dataset[:0], shuffle=True, stages=[])
+    assert [list(loader), list(loader)] == [[], []]
+    loader.load_state_dict(loader.state_dict())
+    assert list(loader) == []

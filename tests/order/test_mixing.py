@@ -132,9 +132,9 @@ def test_weights_with_a_sum_of_1(parts: list[float]) -> None:
 
 def test_what_cannot_be_mixed() -> None:
     """Weights of nothing, parts without batches, unknown rules, epochs without an end."""
-    for bad in ([], [0.0, 1.0], [-1.0], [float("nan")], [float("inf")]):
+    for bad in ([], [0.0, 1.0], [-1.0], [float("nan")], [float("inf")], ["1"], [None]):
         with pytest.raises(ConfigError, match="weights: expected numbers above 0"):
-            normalized(bad)
+            normalized(bad)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="weights: too far apart"):
         normalized([1e-300, 1e300])
     schedule = Schedule.make([0.5, 0.5])

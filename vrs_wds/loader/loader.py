@@ -17,6 +17,7 @@ from vrs_wds.loader.order import DatasetOrder, needed_extensions
 from vrs_wds.loader.pinning import pin
 from vrs_wds.loader.workers import WorkerPool
 from vrs_wds.markup import tree
+from vrs_wds.order.epochs import check_epoch
 from vrs_wds.order.plan import (
     DEFAULT_STREAMS,
     DEFAULT_WINDOW,
@@ -24,7 +25,7 @@ from vrs_wds.order.plan import (
     RankBatch,
     TailRule,
 )
-from vrs_wds.order.state import LoaderState, check_same_run, parse_state
+from vrs_wds.order.state import LoaderState, check_same_run, parse_state, place_of_state
 from vrs_wds.order.world import World
 from vrs_wds.pipeline.batch import Batch
 from vrs_wds.pipeline.collate import RaggedForm, collate
@@ -187,8 +188,7 @@ class StreamingLoader:
 
         After `load_state_dict` in the middle of that epoch, it still begins where it was.
         """
-        if not isinstance(epoch, int) or epoch < 0:
-            raise ConfigError(f"epoch: expected a number from 0, got {epoch!r}.")
+        epoch = check_epoch(epoch)
         if epoch != self.epoch:
             self.epoch, self._start = epoch, 0
         if epoch != self._given[0]:
@@ -223,13 +223,8 @@ class StreamingLoader:
         self._run += 1
         saved = parse_state(dict(state) if isinstance(state, Mapping) else state)
         check_same_run(saved, self._state(0, 0))
-        if not 0 <= saved.batch <= self.order.num_batches or saved.epoch < 0:
-            raise ConfigError(
-                f"state: expected an epoch from 0 and at most {self.order.num_batches:,} batches, "
-                f"got epoch {saved.epoch} and batch {saved.batch:,}."
-            )
-        self.epoch, self._start = saved.epoch, saved.batch
-        self._given = (saved.epoch, saved.batch)
+        self.epoch, self._start = place_of_state(saved.epoch, saved.batch, self.order.num_batches)
+        self._given = (self.epoch, self._start)
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch; the same on every rank.

@@ -36,7 +36,10 @@ def normalized(weights: Sequence[float]) -> list[float]:
     Raises:
         ConfigError: if there is none, or one is not above 0.
     """
-    if not weights or not all(isfinite(weight) and weight > 0 for weight in weights):
+    if not weights or not all(
+        isinstance(weight, (int, float, Fraction)) and isfinite(weight) and weight > 0
+        for weight in weights
+    ):
         raise ConfigError(f"weights: expected numbers above 0, got {list(weights)}.")
     fractions = [Fraction(weight) for weight in weights]
     total = sum(fractions)

@@ -15,6 +15,7 @@ streams and the size of a global batch; and on nothing else. Memory: one number 
 number for each sample of the streams that are read.
 """
 
+import operator
 from dataclasses import dataclass
 from math import gcd
 from typing import Literal, get_args
@@ -63,16 +64,20 @@ class PlanOptions:
     """With fewer in a stream there are fewer streams: a window mixes within one stream only."""
 
     def __post_init__(self) -> None:
-        for option, value, least in (
-            ("batch_size", self.global_batch_size, 1),
-            ("seed", self.seed, 0),
-            ("window", self.window, 0),
-            ("num_streams", self.num_streams, 1),
+        for field, option, least in (
+            ("global_batch_size", "batch_size", 1),
+            ("seed", "seed", 0),
+            ("window", "window", 0),
+            ("num_streams", "num_streams", 1),
         ):
-            if not isinstance(value, int):
-                raise ConfigError(f"{option}: expected a whole number, got {value!r}.")
-            if value < least:
+            value = getattr(self, field)
+            try:
+                number = operator.index(value)
+            except TypeError:
+                raise ConfigError(f"{option}: expected a whole number, got {value!r}.") from None
+            if number < least:
                 raise ConfigError(f"{option}: expected at least {least}, got {value}.")
+            object.__setattr__(self, field, number)  # NumPy's would not fit a state
         if self.tail not in get_args(TailRule):
             raise ConfigError(
                 f"tail: expected one of {', '.join(get_args(TailRule))}, got {self.tail!r}."
