@@ -14,7 +14,7 @@ from vrs_wds.order.plan import EpochPlan, PlanOptions
 from vrs_wds.order.slots import Slots
 from vrs_wds.order.world import World
 
-WORLDS = [1, 2, 3, 4, 5, 8, 16]
+WORLDS = range(1, 17)
 
 Case = tuple[Callable[[], EpochPlan], PlanOptions, list[tuple[int, int]], int]
 
