@@ -73,13 +73,26 @@ def test_a_sample_belongs_to_one_worker(batches: list[list[int]], num_workers: i
 
 def test_the_drawing() -> None:
     """The docstring's table is what comes out."""
-    rows = [[7, 7, 2, 5], [5, 4, 4, 4], [9, 6]]
+    rows = [[3, 3, 2, 5], [5, 8, 8, 8], [9, 6]]
     batches = [RankBatch(np.array(r), np.ones(len(r), bool), np.zeros(len(r), int)) for r in rows]
 
     for by_sample, expected in (
         (False, [[0, 0, 0, 0], [1, 1, 1, 1], [0, 0]]),
-        (True, [[1, 1, 0, 1], [1, 0, 0, 0], [1, 0]]),
+        (True, [[1, 1, 0, 0], [0, 1, 1, 1], [1, 1]]),
     ):
         dealing = Dealing(2, by_sample=by_sample)
         found = [dealing.owners(k, batch).tolist() for k, batch in enumerate(batches)]
         assert found == expected
+
+
+@pytest.mark.parametrize("num_workers", [2, 3, 4, 7])
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 5, 7, 8, 10, 12, 16, 64, 100, 1000])
+def test_workers_have_as_much_to_do(step: int, num_workers: int) -> None:
+    """Also where only every so-manieth sample has examples: within a tenth."""
+    numbers = np.arange(0, 2000 * step, step)
+    batch = RankBatch(numbers, np.ones(2000, dtype=bool), np.zeros(2000, dtype=np.int64))
+    owners = Dealing(num_workers, by_sample=True).owners(0, batch)
+    counts = np.bincount(owners, minlength=num_workers)
+
+    assert len(counts) == num_workers
+    assert np.abs(counts - 2000 / num_workers).max() < 200 / num_workers
