@@ -1,5 +1,7 @@
 """`per=...`: several examples of one image, which is read and decoded once."""
 
+import subprocess
+import sys
 import threading
 from collections import Counter
 from dataclasses import dataclass
@@ -266,3 +268,32 @@ def test_a_bad_sample_that_is_repeated_counts_once(
 
     assert len(list(loader)) == 2
     assert [skip.key for skip in loader.skipped] == bad[:1]
+
+
+def test_a_scripts_own_unit_reaches_its_workers(tmp_path: Path) -> None:
+    """A task that is registered in the main part may be taken apart in worker processes."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, msgspec, numpy as np, vrs_wds as vw\n"
+        "from vrs_wds.images.encode import encode_rgb\n"
+        "class Sky(msgspec.Struct, frozen=True):\n"
+        "    clouds: list[float]\n"
+        "class SkyTask(vw.Task[Sky]):\n"
+        "    name, schema, unit = 'sky', Sky, 'cloud'\n"
+        "    def empty(self): return Sky([])\n"
+        "    def count(self, sidecar): return len(sidecar.clouds)\n"
+        "    def pick(self, sidecar, number): return Sky([sidecar.clouds[number]])\n"
+        "    def target(self, sidecar, size_wh, options): return sidecar.clouds[0]\n"
+        "    plain_target = target\n"
+        "if __name__ == '__main__':\n"
+        "    vw.register_task(SkyTask())\n"
+        "    png = encode_rgb(np.zeros((4, 4, 3), np.uint8), 'png')\n"
+        "    sample = vw.SourceSample('a', png, 'png', {'sky': {'clouds': [0.5, 0.25]}})\n"
+        "    vw.write_shards([sample], sys.argv[1], split='train')\n"
+        "    loader = vw.StreamingLoader(sys.argv[1], task='sky', per='cloud', num_workers=1)\n"
+        "    print([batch['target'].tolist() for batch in loader])\n"
+    )
+    command = [sys.executable, str(script), str(tmp_path / "out")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+    assert (result.stdout, result.stderr) == ("[[0.5], [0.25]]\n", "")

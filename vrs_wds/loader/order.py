@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,9 +45,10 @@ class DatasetOrder:
             if self._counts is not None:
                 self._counts = self._counts[self._places]
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle without what is made from the index: it is made anew in a worker process."""
-        return partial(DatasetOrder, per=self._per), (self._dataset, self.options)
+    @property
+    def recipe(self) -> "partial[DatasetOrder]":
+        """What makes this order anew, for worker processes: small, and asks no task until then."""
+        return partial(DatasetOrder, self._dataset, self.options, per=self._per)
 
     def plan(self, epoch: int) -> EpochPlan:
         """Return the plan of an epoch, over the samples in the shards' order."""

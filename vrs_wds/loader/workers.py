@@ -32,7 +32,7 @@ class _WorkerBatches(IterableDataset[tuple[list[int], Results]]):
         self, reader: ChunkReader, order: DatasetOrder, world: World, position: torch.Tensor
     ) -> None:
         self._reader = reader
-        self._order = order
+        self._make_order = order.recipe
         self._world = world
         # Shared: workers that live on see the next epoch.
         self._position = position
@@ -48,7 +48,7 @@ class _WorkerBatches(IterableDataset[tuple[list[int], Results]]):
         dealing = Dealing(info.num_workers, by_sample=reader.task is not None)
         epoch, start = self._position.tolist()
         first, step = (start, 1) if dealing.by_sample else (start + info.id, info.num_workers)
-        batches = self._order.batches(epoch, self._world, start=first, step=step)
+        batches = self._make_order().batches(epoch, self._world, start=first, step=step)
         for number, batch in zip(count(first - start, step), batches):
             mine = dealing.owners(number, batch) == info.id
             examples = [e for e, own in zip(examples_of(batch), mine, strict=True) if own]
