@@ -11,6 +11,13 @@ Manifests are simulated: no data are read. Each size is measured in a process of
 - `shuffle`: how far neighbours of an epoch lie apart in the dataset, as a share of what a full
   shuffle gives; and the share of a batch that is from its most frequent shard. Beside webdataset's
   shuffle of shards and a buffer.
+- `epochs`: the same of epochs 0, 1 and 2; and how they hang together. `correlation` of the times at
+  which a sample comes (0 for independent shuffles), the mean `displacement` of these times (1 for
+  independent shuffles: a third of the epoch), and how many pairs of samples that share a batch do
+  so again in the next epoch (`meet_again`: 1 for independent shuffles; `of_8` in batches of 8). For
+  few samples, for shards whose borders are those of streams, for a single shard, and for many.
+  Neighbours of a batch are from the same stream or the next one, so their distance is small where a
+  stream is a part of a shard.
 
 Not measured: reading.
 """
@@ -93,6 +100,49 @@ def measure_shuffle(num_shards: int, in_shard: int) -> dict[str, float]:
     return result
 
 
+def measure_epochs(num_shards: int, in_shard: int) -> dict[str, float]:
+    """Compare the orders of three epochs."""
+    total = num_shards * in_shard
+    batch = 64 if total < 500_000 else 1024
+    orders = [_order(num_shards, in_shard, epoch, batch) for epoch in range(3)]
+    small = [_order(num_shards, in_shard, e, 8) for e in range(3)] if total < 500_000 else []
+    times = np.empty((3, total))
+    for epoch, order in enumerate(orders):
+        times[epoch, order] = np.arange(total) / total
+    pairs = [(0, 1), (1, 2), (0, 2)]
+    result = {"samples": float(total), "shards": float(num_shards)}
+    for epoch, order in enumerate(orders):
+        result |= _quality(f"epoch_{epoch}", order, in_shard, batch)
+    result["correlation"] = float(max((np.corrcoef(times)[a, b] for a, b in pairs), key=abs))
+    moved = [float(np.abs(times[a] - times[b]).mean() * 3) for a, b in pairs]
+    result |= {"displacement_least": min(moved), "displacement_most": max(moved)}
+    result["meet_again"] = float(
+        np.mean([_meet_again(orders[a], orders[b], batch) for a, b in pairs])
+    )
+    if small:
+        again = [_meet_again(small[a], small[b], 8) for a, b in pairs]
+        result["meet_again_of_8"] = float(np.mean(again))
+    return result
+
+
+def _order(num_shards: int, in_shard: int, epoch: int, batch: int) -> np.ndarray:
+    from vrs_wds.order.plan import EpochPlan, PlanOptions
+    from vrs_wds.order.world import World
+
+    plan = EpochPlan(np.full(num_shards, in_shard), PlanOptions(batch, shuffle=True), epoch)
+    return np.concatenate([plan.rank_batch(k, World()).numbers for k in range(plan.num_batches)])
+
+
+def _meet_again(first: np.ndarray, second: np.ndarray, batch: int) -> float:
+    """Return how many pairs of a batch share one in another order too, as a share of chance's."""
+    count = len(first)
+    batch_of = np.empty(count, dtype=int)
+    batch_of[second] = np.arange(count) // batch
+    rows = np.sort(batch_of[first[: count // batch * batch]].reshape(-1, batch), axis=1)
+    met = sum(int((rows[:, d:] == rows[:, :-d]).sum()) for d in range(1, batch))
+    return float(met / (len(rows) * batch * (batch - 1) / 2 * (batch - 1) / (count - 1)))
+
+
 def _webdataset_order(num_shards: int, in_shard: int, buffer: int) -> np.ndarray:
     import random
 
@@ -143,6 +193,7 @@ MEASURES: dict[str, Callable[[int, int], dict[str, float]]] = {
     "open": measure_open,
     "rank": measure_rank,
     "shuffle": measure_shuffle,
+    "epochs": measure_epochs,
 }
 CASES = [
     ("open", 112, 10_000),
@@ -151,6 +202,11 @@ CASES = [
     ("rank", 10_000, 10_000),
     ("rank", 100_000, 10_000),
     ("shuffle", 200, 1_000),
+    ("epochs", 3, 167),
+    ("epochs", 1, 6_400),
+    ("epochs", 64, 1_000),
+    ("epochs", 200, 1_000),
+    ("epochs", 100, 10_000),
 ]
 
 

@@ -159,3 +159,14 @@ def test_with_epoch_goes_on_with_another_order(small_root: Path) -> None:
 
     assert sorted(found[:23]) == sorted(found[23:])
     assert found[:23] != found[23:]
+
+
+def test_with_epoch_shorter_than_the_data_reaches_all_of_them(small_root: Path) -> None:
+    """Each iteration is in another order; `set_epoch` goes back to one."""
+    short = stream(small_root, shuffle=True).with_epoch(10)
+    epochs = [keys(short) for _ in range(12)]
+    short.set_epoch(0)
+
+    assert len({tuple(epoch) for epoch in epochs}) == 12
+    assert len({key for epoch in epochs for key in epoch}) == 23
+    assert keys(short) == epochs[0]

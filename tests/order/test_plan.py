@@ -14,7 +14,7 @@ from vrs_wds.order.plan import EpochPlan, PlanOptions
 from vrs_wds.order.slots import Slots
 from vrs_wds.order.world import World
 
-WORLDS = [1, 2, 3, 4, 5, 8, 16]
+WORLDS = range(1, 17)
 
 Case = tuple[Callable[[], EpochPlan], PlanOptions, list[tuple[int, int]], int]
 
@@ -355,3 +355,77 @@ def test_numbers_are_whole(options: dict[str, object]) -> None:
     """Found at once, not in the middle of a plan."""
     with pytest.raises(ConfigError, match="expected a whole number"):
         PlanOptions(4, **options)
+
+
+@pytest.mark.parametrize("global_batch_size", [2, 4, 8, 16])
+@pytest.mark.parametrize("sizes", [[3200], [1600, 1600], [50] * 64])
+def test_samples_do_not_travel_together(sizes: list[int], global_batch_size: int) -> None:
+    """Pairs of a batch meet again in another epoch as often as chance has it, roughly.
+
+    Also where a batch is smaller than the number of streams, and shards are too few to be mixed.
+    """
+    total, epochs = sum(sizes), 6
+    options = PlanOptions(
+        global_batch_size, shuffle=True, num_streams=32, min_stream_samples=1, tail="drop"
+    )
+    met: Counter[tuple[int, int]] = Counter()
+    for epoch in range(epochs):
+        plan = EpochPlan(np.array(sizes), options, epoch)
+        for k in range(plan.num_batches):
+            batch = np.sort(plan.rank_batch(k, World()).numbers).tolist()
+            met.update((a, b) for i, a in enumerate(batch) for b in batch[i + 1 :])
+    again = sum(count * (count - 1) // 2 for count in met.values())
+    chance = (global_batch_size - 1) / (total - 1)  # that a pair of one epoch meets in another
+    expected = met.total() / epochs * chance * epochs * (epochs - 1) / 2
+
+    assert again < 2.5 * expected + 10
+
+
+@given(
+    st.integers(1, 8),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.integers(0, 5),
+    st.sampled_from([[640], [10] * 64]),
+)
+def test_the_streams_of_a_rank_are_one_part_of_the_row(
+    world_size: int, per_rank: int, streams_per_rank: int, epoch: int, sizes: list[int]
+) -> None:
+    """However streams are numbered: a run of a single shard, or few of many shards."""
+    options = PlanOptions(
+        world_size * per_rank,
+        shuffle=True,
+        num_streams=world_size * streams_per_rank,
+        min_stream_samples=1,
+        tail="drop",
+    )
+    plan = EpochPlan(np.array(sizes), options, epoch)
+    for rank in range(world_size):
+        world = World(rank, world_size)
+        full = range(plan._tail.first_batch)  # after them, at most two samples a stream are left
+        numbers = np.sort(np.concatenate([plan.rank_batch(k, world).numbers for k in full]))
+        if len(sizes) == 1:  # a run that may go over the end
+            gaps = np.diff([*numbers, numbers[0] + 640])
+            assert (np.sort(gaps)[:-1] - 1).sum() <= 2 * streams_per_rank
+        else:
+            assert len(np.unique(numbers // 10)) <= len(sizes) / world_size + 3
+
+
+@pytest.mark.parametrize("sizes", [[100, 100, 100], [97, 3, 200], [300]])
+@pytest.mark.parametrize("options", [{}, {"window": 20}, {"num_streams": 12}])
+def test_every_sample_comes_at_any_time(sizes: list[int], options: dict[str, int]) -> None:
+    """Over many epochs, a sample's mean time and place in a batch are those of any other."""
+    total, epochs = sum(sizes), 150
+    fitted = PlanOptions(20, shuffle=True, min_stream_samples=20, **options)
+    times, slots = np.empty((epochs, total)), np.empty((epochs, total))
+    for epoch in range(epochs):
+        plan = EpochPlan(np.array(sizes), fitted, epoch)
+        parts = np.concatenate([plan.rank_batch(k, World()).numbers for k in range(15)])
+        times[epoch, parts] = np.arange(total) / total
+        slots[epoch, parts] = np.arange(total) % 20 / 20
+    spread = 1 / np.sqrt(12 * epochs)  # of a mean of so many uniform numbers
+
+    for values in (times, slots):
+        means = values.mean(axis=0)
+        assert np.abs(means - means.mean()).max() < 6 * spread
+        assert (np.ptp(values, axis=0) > 0.8).all()

@@ -12,13 +12,16 @@ V = TypeVar("V")
 
 
 class DecodedCache:
-    """The last few results by key, shared by threads: each is made by one of them.
+    """Results by key, shared by threads: each is made by one of them.
+
+    A result is dropped when it has been used as often as it will be, and says so with `release`.
+    Beyond `max_items`, the one that was asked for longest ago is dropped.
 
     It pickles as an empty one: every worker process has a cache of its own.
     """
 
     def __init__(self, max_items: int) -> None:
-        self._max_items = max_items
+        self.max_items = max_items
         self.reset_after_fork()
         reset_in_children(self)
 
@@ -26,6 +29,11 @@ class DecodedCache:
         """Begin empty, with a lock that nobody holds."""
         self._lock = threading.Lock()
         self._results: OrderedDict[int, Future[Any]] = OrderedDict()
+        self._used: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        """Return how many results are kept."""
+        return len(self._results)
 
     def get_many(self, keys: list[int], make: Callable[[list[int]], list[V]]) -> dict[int, V]:
         """Return the results of several keys; `make` gives those that nobody is making yet."""
@@ -35,11 +43,20 @@ class DecodedCache:
             found = {key: self._results[key] for key in keys}
             for key in keys:
                 self._results.move_to_end(key)
-            while len(self._results) > max(self._max_items, len(keys)):
-                self._results.popitem(last=False)
+            while len(self._results) > max(self.max_items, len(keys)):
+                key, _ = self._results.popitem(last=False)
+                self._used.pop(key, None)
         if missing:
             self._fill(mine, make)
         return {key: future.result() for key, future in found.items()}
+
+    def release(self, key: int, *, uses: int, of: int) -> None:
+        """Say that a result was used so many times more, `of` so many that there will be."""
+        with self._lock:
+            used = self._used[key] = self._used.get(key, 0) + uses
+            if used >= of or key not in self._results:
+                self._results.pop(key, None)
+                del self._used[key]
 
     def _fill(self, mine: dict[int, Future[V]], make: Callable[[list[int]], list[V]]) -> None:
         try:
@@ -54,7 +71,7 @@ class DecodedCache:
             future.set_result(result)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_max_items": self._max_items}
+        return {"max_items": self.max_items}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["_max_items"])  # type: ignore[misc]  # a fresh one
+        self.__init__(state["max_items"])  # type: ignore[misc]  # a fresh one

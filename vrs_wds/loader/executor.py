@@ -1,10 +1,10 @@
 """Runs the chain of sample stages over chunks of examples, in threads, in order."""
 
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TypeVar
 
@@ -37,19 +37,33 @@ class ChunkReader:
     cache: DecodedCache = field(default_factory=lambda: DecodedCache(0))
     """Decoded samples whose other examples are still to come."""
 
+    def fresh(self) -> "ChunkReader":
+        """Return the same with an empty cache: for another iteration, which counts anew."""
+        return replace(self, cache=DecodedCache(self.cache.max_items))
+
     def __call__(self, chunk: Sequence[Example]) -> list[SampleDict | BadSample]:
         """Return what becomes of the examples, in order; a bad sample gives a `BadSample`.
 
         An exception that is not a `SampleError` is a bug: it is raised, with a note that names the
         sample.
         """
-        outcomes = self._outcomes(list(dict.fromkeys(place for place, _ in chunk)))
-        results: list[SampleDict | BadSample] = []
+        return [result for results in self.by_example(chunk) for result in results]
+
+    def by_example(self, chunk: Sequence[Example]) -> list[list[SampleDict | BadSample]]:
+        """Return what becomes of each example."""
+        uses = Counter(place for place, _ in chunk)
+        outcomes = self._outcomes(list(uses))
+        results: list[list[SampleDict | BadSample]] = []
         for place, item in chunk:
             outcome = outcomes[place]
             if not isinstance(outcome, BadSample) and self.task is not None:
                 outcome = self._apply(self.stages[1:], pick(outcome[0], self.task, item))
-            results += [outcome] if isinstance(outcome, BadSample) else outcome
+            results.append([outcome] if isinstance(outcome, BadSample) else [*outcome])
+        if self.task is not None:
+            for place, decoded in outcomes.items():
+                if not isinstance(decoded, BadSample):
+                    total = get_task(self.task).count(decoded[0][self.task])
+                    self.cache.release(place, uses=uses[place], of=total)
         return results
 
     def _outcomes(self, places: list[int]) -> dict[int, Outcome]:

@@ -17,6 +17,7 @@ from vrs_wds.loader.order import DatasetOrder, needed_extensions
 from vrs_wds.loader.pinning import pin
 from vrs_wds.loader.workers import WorkerPool
 from vrs_wds.markup import tree
+from vrs_wds.order.epochs import check_epoch
 from vrs_wds.order.plan import (
     DEFAULT_STREAMS,
     DEFAULT_WINDOW,
@@ -24,7 +25,7 @@ from vrs_wds.order.plan import (
     RankBatch,
     TailRule,
 )
-from vrs_wds.order.state import LoaderState, check_same_run, parse_state
+from vrs_wds.order.state import LoaderState, check_same_run, parse_state, place_of_state
 from vrs_wds.order.world import World
 from vrs_wds.pipeline.batch import Batch
 from vrs_wds.pipeline.collate import RaggedForm, collate
@@ -88,8 +89,12 @@ class StreamingLoader:
             stages: Stages instead of `Decode` and `Targets`: sample stages first, then stream
                 stages. Batches are made after them.
             per: What an example is: `image`, or `question`, `expression`, `object`, `caption`: an
-                image with five questions gives five examples, one after another, and is decoded
-                once (with worker processes, once in each). `__item__` tells which it is.
+                image with five questions gives five examples, one after another in its stream,
+                and is decoded once an epoch, in threads or in one of the worker processes; it is
+                kept decoded from its first example to its last, so that up to `num_streams`
+                pictures are kept beside those that are read ahead. (Ranks that share a stream
+                each decode the images that they share: make `num_streams` a multiple of the
+                ranks.) `__item__` tells which example it is.
             shuffle: Give the samples in a random order.
             window: How far, in samples, a sample moves beyond the shuffling of shards.
             num_streams: Places of the dataset that a global batch draws from, when shuffled; a
@@ -105,7 +110,8 @@ class StreamingLoader:
             prefetch_factor: Batches made ahead, by each worker or by all threads together.
             persistent_workers: Keep the processes between epochs.
             pin_memory: Put tensors into pinned memory, if there is a CUDA device.
-            max_skipped: Bad samples that may be skipped in all; 0 raises the first one's error.
+            max_skipped: Bad samples that may be skipped in all, each counted once an epoch however
+                many examples it has; 0 raises the first one's error.
             quarantine: JSON-lines file that skipped samples are appended to.
             world: Rank and world size; None finds out from torch or the launcher.
 
@@ -146,6 +152,10 @@ class StreamingLoader:
         self._prefetch_factor = prefetch_factor
         self._persistent = persistent_workers
         self._num_threads = num_threads or len(_cpus())
+        self._ahead = max(
+            self._num_threads, prefetch_factor * math.ceil(self.batch.batch_size / MAX_CHUNK)
+        )
+        """Chunks that threads read ahead."""
         self._sample_stages, self._stream_stages = _split_stages(
             _default_stages(task, size) if stages is None else _checked(stages, task, size)
         )
@@ -163,8 +173,8 @@ class StreamingLoader:
             needed_extensions(self.dataset, tasks),
             self._sample_stages,
             expanded,
-            # A sample is open in each stream that serves this rank, and in what is read ahead.
-            DecodedCache(2 * num_streams + MAX_CHUNK),
+            # A sample is open in each stream at most, and those that are read ahead.
+            DecodedCache((num_streams if shuffle else 1) + MAX_CHUNK * self._ahead),
         )
         self._pool: WorkerPool | None = None
 
@@ -178,8 +188,7 @@ class StreamingLoader:
 
         After `load_state_dict` in the middle of that epoch, it still begins where it was.
         """
-        if not isinstance(epoch, int) or epoch < 0:
-            raise ConfigError(f"epoch: expected a number from 0, got {epoch!r}.")
+        epoch = check_epoch(epoch)
         if epoch != self.epoch:
             self.epoch, self._start = epoch, 0
         if epoch != self._given[0]:
@@ -214,13 +223,8 @@ class StreamingLoader:
         self._run += 1
         saved = parse_state(dict(state) if isinstance(state, Mapping) else state)
         check_same_run(saved, self._state(0, 0))
-        if not 0 <= saved.batch <= self.order.num_batches or saved.epoch < 0:
-            raise ConfigError(
-                f"state: expected an epoch from 0 and at most {self.order.num_batches:,} batches, "
-                f"got epoch {saved.epoch} and batch {saved.batch:,}."
-            )
-        self.epoch, self._start = saved.epoch, saved.batch
-        self._given = (saved.epoch, saved.batch)
+        self.epoch, self._start = place_of_state(saved.epoch, saved.batch, self.order.num_batches)
+        self._given = (self.epoch, self._start)
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch; the same on every rank.
@@ -242,17 +246,17 @@ class StreamingLoader:
         self.epoch, self._start = epoch + 1, 0
         self._given = (epoch, start)
         self._run += 1
-        planned = self.order.batches(epoch, self.world, start=start)
-        results = self._results(planned)
+        self._faults.begin_epoch()
+        results = self._results(epoch, start)
         if self._loose_stage() is None:
-            return self._planned_batches(results, epoch, start)
+            return self._planned_batches(results, epoch, start, self._run)
         return self._loose_batches(results)
 
     def _planned_batches(
-        self, results: Generator[tuple[RankBatch, Results]], epoch: int, start: int
+        self, results: Generator[tuple[RankBatch, Results]], epoch: int, start: int, run: int
     ) -> Iterator[dict[str, Any]]:
         """Make one batch of each planned one."""
-        run, spare = self._run, None
+        spare = None
         try:
             for number, (planned, samples) in enumerate(results, start=start):
                 good, mask = sift_batch(planned, samples, self._faults, spare)
@@ -280,25 +284,24 @@ class StreamingLoader:
         finally:
             results.close()
 
-    def _results(self, planned: Iterator[RankBatch]) -> Generator[tuple[RankBatch, Results]]:
+    def _results(self, epoch: int, start: int) -> Generator[tuple[RankBatch, Results]]:
         if self.num_workers == 0:
-            chunks = math.ceil(self.batch.batch_size / MAX_CHUNK)
             return read_in_threads(
-                self._reader,
-                planned,
+                self._reader.fresh(),
+                self.order.batches(epoch, self.world, start=start),
                 num_threads=self._num_threads,
-                ahead=max(self._num_threads, self._prefetch_factor * chunks),
+                ahead=self._ahead,
             )
         if self._pool is None or not self._persistent:
             self._pool = WorkerPool(
                 self._reader,
-                max_examples=self.order.num_batches * self.batch.batch_size,
-                batch_size=self.batch.batch_size,
+                self.order,
+                World(self.world.rank, self.world.world_size),
                 num_workers=self.num_workers,
                 prefetch_factor=self._prefetch_factor,
                 persistent_workers=self._persistent,
             )
-        return self._pool.run(planned)
+        return self._pool.run(epoch, start)
 
     def _loose_stage(self) -> object | None:
         """Return the first stage that may change the number of samples, if there is one."""

@@ -6,11 +6,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from vrs_wds.errors import ConfigError
 from vrs_wds.loader.loader import StreamingLoader
-from vrs_wds.order.mixing import Until, count_turns, next_part, normalized
+from vrs_wds.order.epochs import check_epoch
+from vrs_wds.order.mixing import Schedule, Until, normalized
+from vrs_wds.order.state import check_version, place_of_state
 from vrs_wds.pipeline.faults import BadSample
 from vrs_wds.reader.dataset import ShardedDataset
 from vrs_wds.storage.store import Location
@@ -58,13 +61,14 @@ def mix(
     """
     if isinstance(parts, Mapping):
         parts = [Part(address, weight) for address, weight in parts.items()]
-    if seed < 0:
-        raise ConfigError(f"seed: expected at least 0, got {seed}.")
+    if not isinstance(seed, int) or seed < 0:
+        raise ConfigError(f"seed: expected a whole number from 0, got {seed!r}.")
     if not all(isinstance(part, Part) for part in parts):
         raise ConfigError(
             f"parts: expected weights by address, or vrs_wds.Part(...), got {parts!r}."
         )
-    weights = normalized([part.weight for part in parts])
+    weights = [part.weight for part in parts]
+    normalized(weights)  # checks them, before anything is opened
     loaders = [
         StreamingLoader(part.dataset, **({"seed": _seed_of(seed, i), **options, **part.options}))
         for i, part in enumerate(parts)
@@ -83,20 +87,21 @@ class MixedLoader:
         self, loaders: Sequence[StreamingLoader], weights: Sequence[float], until: Until
     ) -> None:
         self.loaders = list(loaders)
-        self.weights = list(weights)
+        self.weights = normalized(weights)
         self.until = until
         self.epoch = 0
         """Number of the epoch that the next iteration gives."""
-        count_turns(self.weights, [1] * len(self.loaders), until)  # checks `until`
-        self._counts = [0] * len(self.loaders)  # turns given in the epoch `_given_epoch`
-        self._given_epoch = 0
-        self._run = 0  # the iteration that may say what was given
-        self._resume: list[int] | None = None
+        self._schedule = Schedule.make(self.weights)
+        self._schedule.counts_in_epoch([1] * len(self.loaders), until)  # checks `until`
+        self._start = 0  # the batch that the next iteration begins with
+        self._given = (0, 0)  # epoch, and how many batches of it the consumer has
+        self._run = 0  # the iteration that may say so
 
     @cached_property
     def _turns(self) -> list[int]:
         """Turns of each part in an epoch."""
-        return count_turns(self.weights, [len(loader) for loader in self.loaders], self.until)
+        lengths = [len(loader) for loader in self.loaders]
+        return self._schedule.counts_in_epoch(lengths, self.until)
 
     @property
     def skipped(self) -> list[BadSample]:
@@ -109,27 +114,26 @@ class MixedLoader:
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration gives; see `StreamingLoader.set_epoch`."""
-        if not isinstance(epoch, int) or epoch < 0:
-            raise ConfigError(f"epoch: expected a number from 0, got {epoch!r}.")
+        epoch = check_epoch(epoch)
         if epoch != self.epoch:
-            self.epoch, self._resume = epoch, None
-        if epoch != self._given_epoch:
-            self._given_epoch, self._counts = epoch, [0] * len(self.loaders)
+            self.epoch, self._start = epoch, 0
+        if epoch != self._given[0]:
+            self._given = (epoch, self._start)
             self._run += 1
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the loader stands: small, plain values, the same on every rank."""
-        epoch, counts = self._given_epoch, self._counts
-        if sum(counts) == len(self):
-            epoch, counts = epoch + 1, [0] * len(self.loaders)
+        epoch, batch = self._given
+        if batch >= len(self):
+            epoch, batch = epoch + 1, 0
         states = [loader.state_dict() for loader in self.loaders]
         return {
             "version": _VERSION,
             "epoch": epoch,
-            "counts": list(counts),
+            "batch": batch,
             "until": self.until,
             "weights": self.weights,
-            # Where each part stands follows from the counts; this is to know it again.
+            # Where each part stands follows from the epoch and the batch; this is to know it again.
             "parts": [state | {"epoch": 0, "batch": 0} for state in states],
         }
 
@@ -139,44 +143,43 @@ class MixedLoader:
         Raises:
             ConfigError: if the parts, their weights, data or options have changed.
         """
-        wanted = {"version", "epoch", "counts", "until", "weights", "parts"}
-        if (
-            not isinstance(state, Mapping)
-            or state.keys() != wanted
-            or state["version"] != _VERSION
-            or len(state["parts"]) != len(state["counts"])
+        saved = _parse_state(state)
+        for name, was, here in (
+            ("weights", saved.weights, self.weights),
+            ("until", saved.until, self.until),
         ):
-            raise ConfigError("state: expected what state_dict() of a MixedLoader gave.")
-        for name, here in (("weights", self.weights), ("until", self.until)):
-            if state[name] != here:
-                raise ConfigError(f"state: {name} was {state[name]!r}, is {here!r}.")
-        for loader, saved in zip(self.loaders, state["parts"], strict=True):
-            loader.load_state_dict(saved)
+            if was != here:
+                raise ConfigError(f"state: {name} was {was!r}, is {here!r}.")
+        for number, (loader, part) in enumerate(zip(self.loaders, saved.parts, strict=True)):
+            try:
+                loader.load_state_dict(part)
+            except ConfigError as error:
+                raise ConfigError(f"part {number}: {error}") from error
+        self.epoch, self._start = place_of_state(saved.epoch, saved.batch, len(self))
+        self._given = (self.epoch, self._start)
         self._run += 1
-        self.epoch, self._resume = state["epoch"], list(state["counts"])
-        self._given_epoch, self._counts = self.epoch, list(state["counts"])
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield the batches of the next epoch; after `load_state_dict`, the rest of its epoch."""
-        epoch, self.epoch = self.epoch, self.epoch + 1
-        counts, self._resume = self._resume or [0] * len(self.loaders), None
-        self._given_epoch, self._counts = epoch, list(counts)
+        epoch, start = self.epoch, self._start
+        self.epoch, self._start = epoch + 1, 0
+        self._given = (epoch, start)
         self._run += 1
-        return self._batches(epoch, list(counts))
+        return self._batches(epoch, start, self._run)
 
-    def _batches(self, epoch: int, counts: list[int]) -> Iterator[dict[str, Any]]:
-        run = self._run
+    def _batches(self, epoch: int, start: int, run: int) -> Iterator[dict[str, Any]]:
+        counts = self._schedule.counts_after(start)
         streams = [
             self._part_batches(number, epoch * turns + count)
             for number, (turns, count) in enumerate(zip(self._turns, counts, strict=True))
         ]
         try:
-            for _ in range(len(self) - sum(counts)):
-                part = next_part(self.weights, counts)
+            for given in range(start + 1, len(self) + 1):
+                part = self._schedule.next_part(counts)
                 batch = next(streams[part])
                 counts[part] += 1
                 if run == self._run:  # else another iteration says where the loader stands
-                    self._counts = list(counts)
+                    self._given = (epoch, given)
                 yield {**batch, "part": part}
         finally:
             for stream in streams:
@@ -196,6 +199,34 @@ class MixedLoader:
         for weight, loader in zip(self.weights, self.loaders, strict=True):
             lines += [f"  {weight:.3g}", *(f"    {line}" for line in repr(loader).splitlines())]
         return "\n".join(lines)
+
+
+class _MixedState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `state_dict()` holds."""
+
+    version: int
+    epoch: int
+    batch: int
+    until: str
+    weights: list[float]
+    parts: list[dict[str, Any]]
+
+
+def _parse_state(values: object) -> _MixedState:
+    if isinstance(values, Mapping):
+        check_version(values.get("version", _VERSION), _VERSION)
+    try:
+        state = msgspec.convert(values, _MixedState)
+    except msgspec.ValidationError as error:
+        raise ConfigError(
+            f"state: expected what state_dict() of a MixedLoader gave: {error}."
+        ) from error
+    if len(state.parts) != len(state.weights):
+        raise ConfigError(
+            f"state: expected as many parts as weights, got {len(state.parts)} and "
+            f"{len(state.weights)}."
+        )
+    return state
 
 
 def _seed_of(seed: int, part: int) -> int:

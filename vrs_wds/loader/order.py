@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,11 @@ class DatasetOrder:
             self._places = np.argsort(shards, kind="stable")
             if self._counts is not None:
                 self._counts = self._counts[self._places]
+
+    @property
+    def recipe(self) -> "partial[DatasetOrder]":
+        """What makes this order anew, for worker processes: small, and asks no task until then."""
+        return partial(DatasetOrder, self._dataset, self.options, per=self._per)
 
     def plan(self, epoch: int) -> EpochPlan:
         """Return the plan of an epoch, over the samples in the shards' order."""

@@ -16,6 +16,7 @@ from vrs_wds.errors import ConfigError
 from vrs_wds.loader.detect import detect_world
 from vrs_wds.loader.order import DatasetOrder, needed_extensions
 from vrs_wds.markup import tree
+from vrs_wds.order.epochs import check_epoch
 from vrs_wds.order.plan import DEFAULT_STREAMS, DEFAULT_WINDOW, PlanOptions
 from vrs_wds.order.world import World
 from vrs_wds.pipeline.stage import SampleDict
@@ -42,17 +43,20 @@ class Stream(wds.DataPipeline, FluidInterface):  # type: ignore[misc]  # webdata
 
     def set_epoch(self, epoch: int) -> "Stream":
         """Choose the epoch that the next iteration gives; workers that live on see it too."""
+        epoch = check_epoch(epoch)
         source = self.pipeline[0] if self.pipeline else None
         if isinstance(source, IndexedSource):
             source.epoch.fill_(epoch)
-            source.passes[0] = 0
+            source.passes[:] = [0, 0]
         return self
 
     def with_epoch(self, nsamples: int = -1, nbatches: int = -1) -> "Stream":
         """Let an iteration give so many items, over all workers of a `DataLoader` together.
 
         As webdataset's `with_epoch`, which counts for each worker: the stream begins again if it
-        ends before. Ranks each count their own.
+        ends before. Ranks each count their own. Each pass over the samples has an order of its own,
+        and so has the next iteration; in worker processes that end with the epoch, `set_epoch`
+        before each.
         """
         self.epoch_length = nbatches if nbatches > 0 else nsamples
         return self
@@ -70,11 +74,11 @@ class Stream(wds.DataPipeline, FluidInterface):  # type: ignore[misc]  # webdata
         source, empty = self.pipeline[0], False
         while not empty:
             empty = True
+            if isinstance(source, IndexedSource):
+                source.begin_pass()
             for item in super().__iter__():
                 empty = False
                 yield item
-            if isinstance(source, IndexedSource):
-                source.passes[0] += 1
 
     def __repr__(self) -> str:
         return "\n".join(["Stream", *(f"  {stage!r}" for stage in self.pipeline)])
@@ -95,8 +99,12 @@ class IndexedSource:
     """Which part is read; None finds out where it runs."""
     epoch: torch.Tensor
     """One int64 in shared memory, so that worker processes see it change."""
-    passes: list[int] = field(default_factory=lambda: [0])
-    """Epochs that `with_epoch` has gone through in this process: the next one is another."""
+    passes: list[int] = field(default_factory=lambda: [0, 0])
+    """Of `with_epoch`, in this process: how many epochs after `epoch` it is, and the next one."""
+
+    def begin_pass(self) -> None:
+        """Let the next iteration be another epoch than those that `with_epoch` began before."""
+        self.passes[:] = [self.passes[1], self.passes[1] + 1]
 
     def __call__(self) -> Iterator[SampleDict]:
         """Yield raw samples: `__key__`, `__url__` and bytes by extension."""
@@ -209,7 +217,7 @@ def stream(
             ),
             extensions=needed_extensions(dataset, resolve_tasks(tasks, dataset.tasks)),
             world=world,
-            epoch=torch.tensor([epoch]).share_memory_(),  # type: ignore[no-untyped-call]
+            epoch=torch.tensor([check_epoch(epoch)]).share_memory_(),  # type: ignore[no-untyped-call]
         )
     )
 

@@ -1,42 +1,60 @@
 """Worker processes: the sample stages run there, through `torch.utils.data.DataLoader`."""
 
+import multiprocessing
 import sys
 import warnings
 from collections.abc import Generator, Iterable, Iterator
+from itertools import count, islice
+from multiprocessing.context import BaseContext
 from pickle import PicklingError
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from vrs_wds.errors import ConfigError
-from vrs_wds.loader.batches import Results
-from vrs_wds.loader.executor import ChunkReader, chunked
+from vrs_wds.loader.batches import Results, examples_of
+from vrs_wds.loader.dealing import Dealing, merge
+from vrs_wds.loader.executor import ChunkReader
+from vrs_wds.loader.order import DatasetOrder
 from vrs_wds.order.plan import RankBatch
+from vrs_wds.order.world import World
 from vrs_wds.tasks.registry import register_task, registered_tasks
 
+T = TypeVar("T")
 
-class _WorkerBatches(IterableDataset[Results]):
-    """Worker `i` of `n` makes batches `i`, `i + n`, ...; the DataLoader takes them in turn."""
 
-    def __init__(self, reader: ChunkReader, examples: torch.Tensor, batch_size: int) -> None:
+class _WorkerBatches(IterableDataset[tuple[list[int], Results]]):
+    """What a worker makes of a rank's batches, one after another; the DataLoader takes in turn."""
+
+    def __init__(
+        self, reader: ChunkReader, order: DatasetOrder, world: World, position: torch.Tensor
+    ) -> None:
         self._reader = reader
-        # Shared, and filled anew for each epoch: workers that live on see the new order. Rows of
-        # place and item; the first row says how many follow.
-        self._examples = examples
-        self._batch_size = batch_size
+        self._make_order = order.recipe
+        self._world = world
+        # Shared: workers that live on see the next epoch.
+        self._position = position
         self._tasks = registered_tasks()
 
-    def __iter__(self) -> Iterator[Results]:
+    def __iter__(self) -> Iterator[tuple[list[int], Results]]:
+        """Yield, for each batch, how many results an example has, and the results."""
         info = get_worker_info()
         assert info is not None  # noqa: S101 - only ever iterated by workers
         for task in self._tasks:  # a script's own are registered in its main part
             register_task(task)
-        length = int(self._examples[0, 0])
-        examples = [(place, item) for place, item in self._examples[1 : length + 1].tolist()]
-        batches = list(chunked(examples, self._batch_size))
-        for batch in batches[info.id :: info.num_workers]:
-            yield _to_shared(self._reader(batch))
+        reader = self._reader.fresh()
+        dealing = Dealing(info.num_workers, by_sample=reader.task is not None)
+        epoch, start = self._position.tolist()
+        first, step = (start, 1) if dealing.by_sample else (start + info.id, info.num_workers)
+        batches = self._make_order().batches(epoch, self._world, start=first, step=step)
+        for number, batch in zip(count(first - start, step), batches):
+            mine = dealing.owners(number, batch) == info.id
+            examples = [e for e, own in zip(examples_of(batch), mine, strict=True) if own]
+            results = reader.by_example(examples)
+            lengths = [len(made) for made in results]
+            yield lengths, _to_shared([result for made in results for result in made])
 
 
 class WorkerPool:
@@ -45,53 +63,56 @@ class WorkerPool:
     def __init__(
         self,
         reader: ChunkReader,
+        order: DatasetOrder,
+        world: World,
         *,
-        max_examples: int,
-        batch_size: int,
         num_workers: int,
         prefetch_factor: int,
         persistent_workers: bool,
     ) -> None:
-        self._examples = torch.zeros((max_examples + 1, 2), dtype=torch.int64)
-        self._examples.share_memory_()  # type: ignore[no-untyped-call]
+        self._position = torch.zeros(2, dtype=torch.int64)  # epoch, and the batch to begin with
+        self._position.share_memory_()  # type: ignore[no-untyped-call]
         self._reader = reader
+        self._order = order
+        self._world = world
         self._run = 0
         self._persistent = persistent_workers
+        self._dealing = Dealing(num_workers, by_sample=reader.task is not None)
         self._loader = DataLoader(
-            _WorkerBatches(reader, self._examples, batch_size),
+            _WorkerBatches(reader, order, world, self._position),
             batch_size=None,
             collate_fn=_as_it_is,  # torch's own would turn every array into a tensor
             num_workers=num_workers,
-            prefetch_factor=prefetch_factor,
+            # A part of a batch counts as one: as much is ahead as with whole batches.
+            prefetch_factor=prefetch_factor * (num_workers if self._dealing.by_sample else 1),
             persistent_workers=persistent_workers,
-            # A fork of a process with threads may hang.
-            multiprocessing_context="forkserver",
+            multiprocessing_context=_context(),
         )
 
-    def run(self, planned: Iterable[RankBatch]) -> Generator[tuple[RankBatch, Results]]:
-        """Yield each planned batch with what its samples became.
-
-        Every batch but the last must be full.
-        """
+    def run(self, epoch: int, start: int) -> Generator[tuple[RankBatch, Results]]:
+        """Yield each batch of an epoch, from `start` on, with what its samples became."""
         self._run += 1
         run = self._run
-        batches = list(planned)
-        if not batches:
-            return
-        examples = np.concatenate([np.stack([b.numbers, b.items], axis=1) for b in batches])
-        self._examples[0, 0] = len(examples)
-        self._examples[1 : len(examples) + 1] = torch.from_numpy(examples)
-        workers = self._start()
+        workers = None
+        batches = self._order.batches(epoch, self._world, start=start)
         for number, batch in enumerate(batches):
             if run != self._run and self._persistent:
                 raise ConfigError(
                     "another iteration of this loader was begun: with persistent_workers there is "
                     "one at a time."
                 )
-            results = _first(workers) if number == 0 else next(workers)
-            yield batch, _from_shared(results)
+            if workers is None:
+                self._position.copy_(torch.tensor([epoch, start]))
+                workers = self._start()
+            parts = {}
+            for worker in self._dealing.workers_of(number):
+                lengths, received = _first(workers) if number == 0 else next(workers)
+                results = iter(_from_shared(received))
+                parts[worker] = [list(islice(results, length)) for length in lengths]
+            made = merge(self._dealing.owners(number, batch), parts)
+            yield batch, [result for results in made for result in results]
 
-    def _start(self) -> Iterator[Results]:
+    def _start(self) -> Iterator[tuple[list[int], Results]]:
         _refuse_interactive(self._reader.stages)
         try:
             with warnings.catch_warnings():
@@ -103,6 +124,17 @@ class WorkerPool:
                 f"The stages cannot be sent to worker processes ({error}). Use functions that can "
                 "be imported instead of lambdas, or num_workers=0."
             ) from error
+
+
+def _context() -> BaseContext:
+    """Return how processes begin: forked from a server that has torch, and no threads.
+
+    A fork of this process, which may have threads, may hang. Importing torch takes seconds, which
+    each worker of each epoch would spend anew.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", "torch"])  # the default, and torch
+    return context
 
 
 def _refuse_interactive(stages: Iterable[object]) -> None:
@@ -118,7 +150,7 @@ def _refuse_interactive(stages: Iterable[object]) -> None:
             )
 
 
-def _first(workers: Iterator[Results]) -> Results:
+def _first(workers: Iterator[T]) -> T:
     try:
         return next(workers)
     except RuntimeError as error:
@@ -131,8 +163,8 @@ def _first(workers: Iterator[Results]) -> Results:
         ) from error
 
 
-def _as_it_is(results: Results) -> Results:
-    return results
+def _as_it_is(item: T) -> T:
+    return item
 
 
 def _to_shared(results: Results) -> Results:

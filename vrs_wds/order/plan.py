@@ -3,8 +3,9 @@
 ::
 
     shards, permuted      |    3    | 0 |      2      |   1   |
-    C canonical streams   |   0   |   1   |   2   |   3   |        cut at sample borders, the row
-                                                                   turned by a random distance
+    C canonical streams   |   1   |   0   |   2   |   3   |        cut at sample borders, the row
+                                                                   turned by a random distance;
+                                                                   numbered anew each epoch
     each shuffled         within a window, from a random place on, by generators of their own
     global batch k        takes its share of each stream in turn   (see `slots`)
     rank r                takes the slots that its streams serve: a contiguous part of the batch
@@ -14,7 +15,9 @@ streams and the size of a global batch; and on nothing else. Memory: one number 
 number for each sample of the streams that are read.
 """
 
+import operator
 from dataclasses import dataclass
+from math import gcd
 from typing import Literal, get_args
 
 import numpy as np
@@ -61,16 +64,20 @@ class PlanOptions:
     """With fewer in a stream there are fewer streams: a window mixes within one stream only."""
 
     def __post_init__(self) -> None:
-        for option, value, least in (
-            ("batch_size", self.global_batch_size, 1),
-            ("seed", self.seed, 0),
-            ("window", self.window, 0),
-            ("num_streams", self.num_streams, 1),
+        for field, option, least in (
+            ("global_batch_size", "batch_size", 1),
+            ("seed", "seed", 0),
+            ("window", "window", 0),
+            ("num_streams", "num_streams", 1),
         ):
-            if not isinstance(value, int):
-                raise ConfigError(f"{option}: expected a whole number, got {value!r}.")
-            if value < least:
+            value = getattr(self, field)
+            try:
+                number = operator.index(value)
+            except TypeError:
+                raise ConfigError(f"{option}: expected a whole number, got {value!r}.") from None
+            if number < least:
                 raise ConfigError(f"{option}: expected at least {least}, got {value}.")
+            object.__setattr__(self, field, number)  # NumPy's would not fit a state
         if self.tail not in get_args(TailRule):
             raise ConfigError(
                 f"tail: expected one of {', '.join(get_args(TailRule))}, got {self.tail!r}."
@@ -121,7 +128,7 @@ class EpochPlan:
         self.num_streams = _fitting_streams(options, num_samples)
         self._slots = Slots(self.num_streams, options.global_batch_size)
         self._counts = None if counts is None else counts[self._all_numbers()]
-        self._starts, lengths = self._cut()
+        self._starts, self._lengths, lengths = self._cut()
         self.num_examples = int(lengths.sum())
         self._tail = Tail.make(self._slots, lengths)
         self._orders: dict[int, NDArray[np.integer]] = {}
@@ -177,19 +184,21 @@ class EpochPlan:
     def _all_numbers(self) -> Numbers:
         return self._sequence.numbers_at(np.arange(len(self._sequence)))
 
-    def _cut(self) -> tuple[Numbers, Numbers]:
-        """Cut the row of samples into streams: where they start, and how many examples each has.
+    def _cut(self) -> tuple[Numbers, Numbers, Numbers]:
+        """Cut the row of samples into streams: where each starts, its samples, its examples.
 
         Streams have equal numbers of examples, as far as samples are not cut through.
         """
         num_samples, cuts = len(self._sequence), np.arange(self.num_streams + 1)
+        pieces = _pieces_of_streams(self._options, self._epoch, self.num_streams)
         if self._counts is None:
             starts = cuts * num_samples // self.num_streams
-            return starts, np.diff(starts)
+            lengths = np.diff(starts)[pieces]
+            return starts[pieces], lengths, lengths
         ends = np.concatenate([[0], np.cumsum(self._counts)])
         starts = np.searchsorted(ends, cuts * int(ends[-1]) / self.num_streams)
         starts[0], starts[-1] = 0, num_samples
-        return starts, np.diff(ends[starts])
+        return starts[pieces], np.diff(starts)[pieces], np.diff(ends[starts])[pieces]
 
     def _examples(self, streams: Numbers, positions: Numbers, mask: NDArray[np.bool_]) -> RankBatch:
         places, items = np.empty_like(streams), np.zeros_like(streams)
@@ -206,7 +215,7 @@ class EpochPlan:
         assert self._counts is not None  # noqa: S101 - asked for only then
         ends = self._ends.get(stream)
         if ends is None:
-            length = int(self._starts[stream + 1] - self._starts[stream])
+            length = int(self._lengths[stream])
             order = self._starts[stream] + self._order_of(stream, np.arange(length))
             ends = self._ends[stream] = np.cumsum(self._counts[order])
         samples = np.searchsorted(ends, positions, side="right")
@@ -222,7 +231,7 @@ class EpochPlan:
         return order[positions]
 
     def _shuffled(self, stream: int) -> NDArray[np.integer]:
-        length = int(self._starts[stream + 1] - self._starts[stream])
+        length = int(self._lengths[stream])
         rng = rng_for(self._options.seed, epoch=self._epoch, stream="window", number=stream)
         keys = rng.random(length)
         keys *= self._options.window
@@ -240,3 +249,19 @@ def _fitting_streams(options: PlanOptions, num_samples: int) -> int:
     while streams > 1 and num_samples < streams * options.min_stream_samples:
         streams //= 2
     return streams
+
+
+def _pieces_of_streams(options: PlanOptions, epoch: int, num_streams: int) -> Numbers:
+    """Return, for each stream, which piece of the row it is.
+
+    A batch that is smaller than the number of streams draws on some of them, always the same ones
+    together, some distance apart: so streams are numbered anew each epoch, or samples at this
+    distance would meet in batch after batch of every epoch, and others never. They keep within
+    groups of neighbours, as many as the greatest number of ranks that divides streams and batch:
+    the streams of a rank stay together.
+    """
+    pieces = np.arange(num_streams).reshape(gcd(num_streams, options.global_batch_size), -1)
+    if options.shuffle:
+        rng = rng_for(options.seed, epoch=epoch, stream="streams")
+        rng.permuted(pieces, axis=1, out=pieces)
+    return pieces.ravel()

@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-RandomStream = Literal["shards", "window", "buffer"]
+RandomStream = Literal["shards", "window", "buffer", "streams"]
 """Kinds of random decisions, each with numbers of its own."""
 
 _STREAM_IDS = {name: number for number, name in enumerate(get_args(RandomStream))}

@@ -1,8 +1,11 @@
 """Where a loader stands: small, plain values, the same on every rank."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from vrs_wds.errors import ConfigError
+from vrs_wds.order.epochs import MAX_EPOCH
 
 STATE_VERSION = 1
 
@@ -33,18 +36,42 @@ def parse_state(values: object) -> LoaderState:
     Raises:
         ConfigError: if it is malformed, or of another version.
     """
+    if isinstance(values, Mapping):
+        check_version(values.get("version", STATE_VERSION), STATE_VERSION)
     try:
         state = msgspec.convert(values, LoaderState)
     except msgspec.ValidationError as error:
         raise ConfigError(
             f"state: expected what state_dict() of a StreamingLoader gave: {error}."
         ) from error
-    if state.version != STATE_VERSION:
-        raise ConfigError(
-            f"state: expected version {STATE_VERSION}, found {state.version}. Resume with the "
-            "version of vrs_wds that saved it."
-        )
     return state
+
+
+def check_version(found: object, expected: int) -> None:
+    """Refuse a state of another version, before anything else of it is read.
+
+    Raises:
+        ConfigError: if it is one.
+    """
+    if found != expected:
+        raise ConfigError(
+            f"state: expected version {expected}, found {found!r}. Resume with the version of "
+            "vrs_wds that saved it."
+        )
+
+
+def place_of_state(epoch: int, batch: int, num_batches: int) -> tuple[int, int]:
+    """Return the epoch and the batch that a loader goes on with; after the last one, the next.
+
+    Raises:
+        ConfigError: if there is no such place.
+    """
+    if not 0 <= batch <= num_batches or not 0 <= epoch <= MAX_EPOCH:
+        raise ConfigError(
+            f"state: expected an epoch from 0 and at most {num_batches:,} batches, got epoch "
+            f"{epoch} and batch {batch:,}."
+        )
+    return (epoch + 1, 0) if 0 < batch == num_batches else (epoch, batch)
 
 
 def check_same_run(saved: LoaderState, here: LoaderState) -> None:

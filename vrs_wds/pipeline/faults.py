@@ -47,13 +47,19 @@ class FaultLog:
     """JSON-lines file that bad samples are appended to: key, url, error, message."""
     skipped: list[BadSample] = field(default_factory=list)
     """Samples skipped so far, in order."""
+    _keys: set[str] = field(default_factory=set, repr=False)
+    """Of those skipped in this epoch."""
 
     def __post_init__(self) -> None:
         if self.max_skipped < 0:
             raise ConfigError(f"max_skipped: expected 0 or more, got {self.max_skipped}.")
 
+    def begin_epoch(self) -> None:
+        """Count samples anew that were counted before."""
+        self._keys.clear()
+
     def handle(self, bad: BadSample) -> None:
-        """Skip a bad sample, or raise.
+        """Skip a bad sample, or raise; one that comes again in the same epoch counts once.
 
         Raises:
             SampleError: the sample's own error, if none may be skipped.
@@ -61,6 +67,9 @@ class FaultLog:
         """
         if self.max_skipped == 0:
             raise bad.to_error()
+        if bad.key in self._keys:
+            return
+        self._keys.add(bad.key)
         self.skipped.append(bad)
         if self.quarantine is not None:
             record = {
