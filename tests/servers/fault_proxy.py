@@ -33,7 +33,7 @@ _PIECE = 64 << 10
 _MAX_HEAD = 1 << 20
 
 
-class _Reset(Exception):  # noqa: N818 - no error, an order
+class _Reset(Exception):
     """The client's connection is to be reset."""
 
 
@@ -223,10 +223,12 @@ class FaultProxy:
         writer.write(reply.to_bytes())
         sent = 0
         async for whole in body:
-            piece = bytearray(whole[: keep - sent])
+            piece = bytes(whole[: keep - sent])
             for fault in faults:
                 if isinstance(fault, FlipByte) and 0 <= fault.offset - sent < len(piece):
-                    piece[fault.offset - sent] ^= 0xFF
+                    flipped = bytearray(piece)
+                    flipped[fault.offset - sent] ^= 0xFF
+                    piece = bytes(flipped)
             for fault in faults:
                 if isinstance(fault, ResetReply | StallReply):
                     if sent + len(piece) <= fault.after_bytes:
