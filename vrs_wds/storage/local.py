@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from vrs_wds.forks import reset_in_children
+from vrs_wds.storage.names import is_hidden
 from vrs_wds.storage.store import Stat, StoreWriter
 
 _MAX_OPEN_FILES = 128
@@ -175,15 +176,6 @@ class LocalStore:
 
     def __repr__(self) -> str:
         return f"LocalStore({self.url!r})"
-
-
-def is_hidden(name: str) -> bool:
-    """Tell whether a component of a name begins with a dot.
-
-    >>> is_hidden("train.json"), is_hidden(".train.writing/000000-000.tar")
-    (False, True)
-    """
-    return any(part.startswith(".") for part in name.split("/"))
 
 
 @contextmanager

@@ -1,0 +1,119 @@
+"""Reads ranges of objects side by side, resumes broken ones, and checks what came."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+
+from vrs_wds.forks import reset_in_children
+from vrs_wds.storage.attempts import all_secrets
+from vrs_wds.storage.clients import Use
+from vrs_wds.storage.failures import Kind, ShortBody, describe
+from vrs_wds.storage.object_requests import ObjectRequests, stat_of
+from vrs_wds.storage.pins import Pins, check_same
+from vrs_wds.storage.ranges import check_ranges, cut_range
+from vrs_wds.storage.store import Stat
+
+_CHUNK_BYTES = 64 * 1024
+"""A range is received in pieces of at least this size, which are kept should the rest break off."""
+
+
+class ObjectReads:
+    """Reads from files by bounded requests."""
+
+    def __init__(self, requests: ObjectRequests) -> None:
+        self._requests = requests
+        self.reset_after_fork()
+        reset_in_children(self)
+
+    def reset_after_fork(self) -> None:
+        """Begin with no threads."""
+        self._pool: ThreadPoolExecutor | None = None
+
+    def pool(self) -> Executor:
+        """Return the threads that requests run in."""
+        if self._pool is None:
+            count = self._requests.options.transfer.concurrency
+            self._pool = ThreadPoolExecutor(count, thread_name_prefix="vrs_wds-read")
+        return self._pool
+
+    def whole(self, name: str) -> tuple[bytes, Stat]:
+        """Return all bytes of a file, and its version."""
+        size = self._requests.options.transfer.range_bytes
+        first, stat = self.piece(name, 0, size, None)
+        if stat.size <= len(first):
+            return first, stat
+        rest = cut_range(len(first), stat.size - len(first), size)
+        pieces = self.pool().map(lambda piece: self.piece(name, piece[0], piece[1], stat)[0], rest)
+        return b"".join([first, *pieces]), stat
+
+    def ranges(self, name: str, ranges: Sequence[tuple[int, int]], pins: Pins) -> list[bytes]:
+        """Return several ranges of a file, all of the version that was first read."""
+        check_ranges(ranges)
+        limit, url = self._requests.options.transfer.range_bytes, self._requests.url_of(name)
+        pinned = pins.get(name)
+        if pinned is None and not all(0 < size <= limit for _, size in ranges):
+            pinned = pins.pin(name, self._requests.stat(name), url)
+        if pinned is not None:
+            ranges = [(start, max(0, min(size, pinned.size - start))) for start, size in ranges]
+        pieces = [list(cut_range(start, size, limit)) for start, size in ranges]
+
+        def fetch(piece: tuple[int, int]) -> bytes:
+            data, stat = self.piece(name, piece[0], piece[1], pinned)
+            pins.pin(name, stat, url)
+            return data
+
+        flat = [piece for group in pieces for piece in group]
+        fetched = iter(map(fetch, flat) if len(flat) == 1 else self.pool().map(fetch, flat))
+        return [
+            next(fetched) if len(group) == 1 else b"".join([next(fetched) for _ in group])
+            for group in pieces
+        ]
+
+    def piece(self, name: str, offset: int, size: int, stat: Stat | None) -> tuple[bytes, Stat]:
+        """Return a range by one request, or a few if it breaks off, and the file's version.
+
+        Raises:
+            FileChanged: if the file is not of the version `stat`.
+            StorageError: if it fails for good, or goes on giving fewer bytes than the file has.
+        """
+        import obstore
+
+        requests = self._requests
+        path, url = requests.path_of(name), requests.url_of(name)
+        parts: list[bytes] = []
+        received, seen = 0, stat
+
+        def check(now: Stat) -> Stat:
+            nonlocal seen
+            if seen is not None:
+                check_same(seen, now, url)
+            seen = now if seen is None else seen
+            return now
+
+        def fetch() -> None:
+            nonlocal received
+            start = offset + received
+            try:
+                result = obstore.get(
+                    requests.client(Use.READ), path, options={"range": (start, offset + size)}
+                )
+            except obstore.exceptions.BaseError as error:
+                is_past = describe(error, all_secrets()).kind is Kind.PAST_END
+                if is_past and check(requests.head(name)).size <= start:
+                    return
+                raise
+            promised = min(offset + size, check(stat_of(result.meta)).size)
+            for chunk in result.stream(min_chunk_size=_CHUNK_BYTES):
+                parts.append(bytes(chunk))
+                received += len(chunk)
+                requests.counters.add(bytes_read=len(chunk))
+            if received < size:  # the end of the file, or so it seems
+                promised = max(promised, min(offset + size, check(requests.head(name)).size))
+            if offset + received != promised:
+                raise ShortBody(
+                    f"expected {promised - start:,} bytes from {start:,}, found "
+                    f"{offset + received - start:,}"
+                )
+
+        requests.send(fetch, name, "read", progress=lambda: received)
+        assert seen is not None  # noqa: S101 - a request has succeeded
+        return parts[0] if len(parts) == 1 else b"".join(parts), seen

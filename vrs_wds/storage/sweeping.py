@@ -1,0 +1,82 @@
+"""Removes parts of files that killed writers left in a bucket of S3."""
+
+import importlib.util
+import logging
+from typing import Any
+
+from vrs_wds.errors import StorageError
+from vrs_wds.storage.address import Address, is_loopback_http
+from vrs_wds.storage.clients import ClientOptions
+from vrs_wds.storage.credentials import boto3_session, endpoint_in_environment, find_profile
+
+_LOG = logging.getLogger(__name__)
+
+
+def sweep_uploads(address: Address, options: ClientOptions, prefix: str) -> int:
+    """Abort the uploads in parts of files that start with `prefix`; return how many there were.
+
+    Raises:
+        StorageError: if the server refuses.
+    """
+    if address.kind != "s3" or importlib.util.find_spec("boto3") is None:
+        _LOG.warning(
+            "%s: unfinished uploads cannot be listed here%s. They are not visible and do no harm, "
+            "but are paid for: give the bucket a lifecycle rule that removes them after some days "
+            "(S3: AbortIncompleteMultipartUpload; Google: abort multipart uploads; Azure removes "
+            "uncommitted blocks after a week by itself).",
+            address.url_of(prefix),
+            " without boto3 (`pip install 'vrs_wds[s3]'`)" if address.kind == "s3" else "",
+        )
+        return 0
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    start = address.path_of(prefix) if prefix else address.prefix and f"{address.prefix}/"
+    count = 0
+    try:
+        client = _boto3_client(address, options)
+        # The names of one page are the places to go on from: no page lists what was aborted.
+        for page in client.get_paginator("list_multipart_uploads").paginate(
+            Bucket=address.bucket, Prefix=start
+        ):
+            for upload in page.get("Uploads", ()):
+                if upload["Key"].startswith(start):
+                    client.abort_multipart_upload(
+                        Bucket=address.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                    )
+                    count += 1
+    except (BotoCoreError, ClientError) as error:
+        code = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
+        raise StorageError(
+            f"{address.url_of(prefix)}: unfinished uploads cannot be removed: {code}. Keys need "
+            "s3:ListBucketMultipartUploads and s3:AbortMultipartUpload."
+        ) from None
+    return count
+
+
+def _boto3_client(address: Address, options: ClientOptions) -> Any:  # noqa: ANN401 - no types
+    from botocore import UNSIGNED
+    from botocore.config import Config
+
+    given = dict(options.public) | options.private.reveal(address.url)
+    # obstore takes its names with and without `aws_`, in any case.
+    config = {name.lower().removeprefix("aws_"): value for name, value in given.items()}
+    found = find_profile(options.profile, has_keys="access_key_id" in config)
+    config = found.config | config
+    endpoint = config.get("endpoint") or config.get("endpoint_url") or endpoint_in_environment("s3")
+    client = dict(options.client)
+    return boto3_session(options.profile).client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=config.get("region") or config.get("default_region"),
+        aws_access_key_id=config.get("access_key_id"),
+        aws_secret_access_key=config.get("secret_access_key"),
+        aws_session_token=config.get("session_token") or config.get("token"),
+        verify=not client.get("allow_invalid_certificates", False),
+        config=Config(
+            signature_version=UNSIGNED if config.get("skip_signature") else None,
+            connect_timeout=10,
+            read_timeout=options.transfer.stall_seconds,
+            retries={"max_attempts": options.transfer.retries + 1, "mode": "standard"},
+            proxies={} if endpoint and is_loopback_http(endpoint) else None,
+        ),
+    )
