@@ -7,23 +7,18 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from tests.servers.radosgw import MISSING, radosgw, radosgw_bucket  # noqa: F401 - fixtures for all tests
 from vrs_wds.images.encode import encode_rgb
 from vrs_wds.reader.dataset import ShardedDataset, open_dataset
 from vrs_wds.sample import SourceSample
 from vrs_wds.writer.options import ShardConfig, ShardOptions
 from vrs_wds.writer.write import write_shards
 
+pytest.register_assert_rewrite("vrs_wds.testing.stores")
+pytest_plugins = ["tests.servers.moto", "tests.servers.radosgw"]
+
 # Property tests give the same examples each time, however long they take.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say loudly, at the end, that there was no S3 server."""
-    reports = terminalreporter.getreports("skipped")
-    if skipped := sum(MISSING in str(report.longrepr) for report in reports):
-        terminalreporter.write_line(f"{skipped} TESTS SKIPPED. {MISSING}", red=True, bold=True)
 
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -19,6 +19,7 @@ from tests.servers.faults import (
     FlipByte,
     Latency,
     LostReply,
+    Meanwhile,
     ResetBeforeReply,
     ResetReply,
     ResetUpload,
@@ -40,8 +41,10 @@ class _Reset(Exception):
 class FaultProxy:
     """Runs in a thread of its own from `with` to the end of the block.
 
-    >>> FaultProxy(("127.0.0.1", 9000), latency_seconds=0.05, bytes_per_second=100e6)
-    FaultProxy(('127.0.0.1', 9000))
+    A link of 100 MB/s to a server that is 50 ms away::
+
+        with FaultProxy(("127.0.0.1", 9000), latency_seconds=0.05, bytes_per_second=100e6) as proxy:
+            ...  # talk to proxy.url
     """
 
     def __init__(
@@ -149,6 +152,9 @@ class FaultProxy:
         faults = [rule.fault for rule in list(self.rules) if rule.strikes(method, target)]
         delay = self.latency_seconds + sum(f.seconds for f in faults if isinstance(f, Latency))
         await asyncio.sleep(delay)
+        for fault in faults:
+            if isinstance(fault, Meanwhile):
+                fault.action()
         if any(isinstance(fault, ResetBeforeReply) for fault in faults):
             raise _Reset
         if head.drop("Expect"):

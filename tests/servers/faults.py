@@ -1,6 +1,7 @@
 """What a `FaultProxy` can do to a request, and to which requests it does it."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -9,6 +10,13 @@ class Latency:
     """Wait before the request is passed on."""
 
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Meanwhile:
+    """Let something happen, at once, before the request is passed on."""
+
+    action: Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,7 @@ class StallUpload:
 
 Fault = (
     Latency
+    | Meanwhile
     | Status
     | ResetBeforeReply
     | LostReply

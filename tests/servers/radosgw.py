@@ -245,3 +245,10 @@ def radosgw_bucket(radosgw: Radosgw) -> str:
     name = f"test-{uuid.uuid4().hex[:12]}"
     radosgw.make_bucket(name)
     return name
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly, at the end, that there was no S3 server."""
+    reports = terminalreporter.getreports("skipped")
+    if skipped := sum(MISSING in str(report.longrepr) for report in reports):
+        terminalreporter.write_line(f"{skipped} TESTS SKIPPED. {MISSING}", red=True, bold=True)
