@@ -178,7 +178,7 @@ def test_a_lasting_fault_is_an_error_that_names_the_file(link: Link, how: str, f
         data = soon(lambda: READS[how](link.store(), "a.bin"))
     except StorageError as error:
         assert f"{link.bucket.url}/a.bin: cannot be read" in str(error)
-        assert "Tried 4 times" in str(error) or "Tried" in str(error)
+        assert "Tried 4 times" in str(error)
         assert not isinstance(what, Latency)
     else:
         assert data == DATA
@@ -318,8 +318,8 @@ DATASET_FAULTS: dict[str, Fault] = {
     "stall-in-body": StallReply(500),
     "short-body": ShortBody(7),
     "short-body-of-a-range-that-claims-more": ShortBody(7, adjust_range=False),
-    "flipped-byte": FlipByte(40),
-    "flipped-later-byte": FlipByte(700),
+    "flipped-byte": FlipByte(5),
+    "flipped-later-byte": FlipByte(1030),
 }
 
 
@@ -341,7 +341,7 @@ def test_a_dataset_gives_what_was_written_or_a_clear_error(
         assert times is None or isinstance(what, FlipByte)
     else:
         assert found == expected
-        assert not (isinstance(what, FlipByte) and rule.hits and what.offset == 40)
+        assert path == r"\.json" or not isinstance(what, FlipByte) or times == 1
     assert rule.hits
 
 
