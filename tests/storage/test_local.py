@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from vrs_wds.errors import ConfigError
 from vrs_wds.storage.local import _MAX_OPEN_FILES, LocalStore
 from vrs_wds.storage.open import open_store
 
@@ -112,9 +111,3 @@ def test_urls_of_local_folders(tmp_path: Path) -> None:
     (tmp_path / "a b" / "f").write_bytes(b"x")
     for url in (tmp_path / "a b", f"{tmp_path}/a b", f"file://{tmp_path}/a%20b"):
         assert open_store(url).get("f") == b"x"
-
-
-def test_other_schemes_are_refused_by_name() -> None:
-    """The message says what there is."""
-    with pytest.raises(ConfigError, match="s3://bucket/x: expected a path or a file:// URL"):
-        open_store("s3://bucket/x")

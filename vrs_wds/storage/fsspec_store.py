@@ -21,8 +21,10 @@ from vrs_wds.storage.transfer import TransferOptions
 
 _T = TypeVar("_T")
 _TEMPORARY = ".tmp~"
-_VERSION_KEYS = ("etag", "ETag", "generation", "version_id", "md5Hash", "mtime", "LastModified")
-_VERSION_KEYS += ("last_modified", "updated", "modified", "created")
+_VERSION_KEYS = (
+    *("etag", "ETag", "generation", "version_id", "md5Hash"),
+    *("mtime", "LastModified", "last_modified", "updated", "modified", "created"),
+)
 _SECRET_WORDS = ("key", "secret", "token", "pass", "sas", "cred", "header")
 _BUCKETS = {"gs", "gcs", "s3", "s3a", "abfs", "az", "adl", "oss", "oci", "r2"}
 """Protocols of filesystems without folders."""
@@ -148,10 +150,10 @@ class FsspecStore:
             yield writer
             writer.send(file.close)
             self._check_arrived(temporary, name, writer.size)
-            writer.send(lambda: filesystem.mv(temporary, path))
+            writer.send(lambda: self._move(temporary, path))
         except BaseException:
             for undo in (file.close, lambda: filesystem.rm_file(temporary)):
-                with suppress(OSError, ValueError):
+                with suppress(Exception):  # what went wrong first is what is told
                     undo()
             raise
         self.counters.add(bytes_written=writer.size)
@@ -186,9 +188,7 @@ class FsspecStore:
         if name == new_name:
             return
         self._make_folder(self._path(new_name))
-        self._send(
-            lambda: self._filesystem.mv(self._path(name), self._path(new_name)), name, "renamed"
-        )
+        self._send(lambda: self._move(self._path(name), self._path(new_name)), name, "renamed")
         self._forget(name)
         self._forget(new_name)
 
@@ -268,10 +268,22 @@ class FsspecStore:
                 f"{self.url_of(name)}: wrote {size:,} bytes, of which {found:,} arrived."
             )
 
-    def _make_folder(self, path: str) -> None:
+    def _move(self, path: str, new_path: str) -> None:
+        from fsspec import AbstractFileSystem
+
+        filesystem = self._filesystem
+        if not self._is_bucket() and type(filesystem).mv is not AbstractFileSystem.mv:
+            filesystem.mv(path, new_path)  # a rename
+        else:  # the general `mv` takes names with ?, * and [ for patterns
+            filesystem.cp_file(path, new_path)
+            filesystem.rm_file(path)
+
+    def _is_bucket(self) -> bool:
         protocol = self._filesystem.protocol
-        names = {protocol} if isinstance(protocol, str) else set(protocol)
-        if not names & _BUCKETS:
+        return bool(({protocol} if isinstance(protocol, str) else set(protocol)) & _BUCKETS)
+
+    def _make_folder(self, path: str) -> None:
+        if not self._is_bucket():
             self._filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
 
     def _whole(self, data: bytes, expected: int) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from vrs_wds.forks import reset_in_children
 from vrs_wds.storage.names import is_hidden
+from vrs_wds.storage.pins import Pins
 from vrs_wds.storage.store import Stat, StoreWriter
 
 _MAX_OPEN_FILES = 128
@@ -25,6 +26,7 @@ class _OpenFile:
     def __init__(self, path: Path) -> None:
         self.descriptor = -1
         self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        self.stat = _to_stat(os.fstat(self.descriptor))
 
     def __del__(self, _close: Callable[[int], None] = os.close) -> None:
         # Bound as a default: at interpreter exit the module's own names are gone.
@@ -37,6 +39,7 @@ class LocalStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._pins = Pins()
         self.reset_after_fork()
         reset_in_children(self)
 
@@ -56,7 +59,11 @@ class LocalStore:
 
     def get(self, name: str) -> bytes:
         """Return all bytes of a file."""
-        return (self.root / name).read_bytes()
+        with (self.root / name).open("rb") as file:
+            stat = _to_stat(os.fstat(file.fileno()))
+            data = file.read()
+        self._pins.note_whole(name, stat, self.url_of(name))
+        return data
 
     def get_range(self, name: str, offset: int, size: int) -> bytes:
         """Return `size` bytes from `offset`, or fewer where the file ends."""
@@ -76,8 +83,7 @@ class LocalStore:
 
     def stat(self, name: str) -> Stat:
         """Return a file's size, and an etag made of inode, size and time of change."""
-        stat = (self.root / name).stat()
-        return Stat(stat.st_size, f"{stat.st_ino:x}-{stat.st_size:x}-{stat.st_mtime_ns:x}")
+        return _to_stat((self.root / name).stat())
 
     def size_of(self, name: str) -> int:
         """Return a file's size in bytes."""
@@ -107,6 +113,7 @@ class LocalStore:
     def open_reader(self, name: str) -> Iterator[BinaryIO]:
         """Open a file for reading."""
         with (self.root / name).open("rb", buffering=1 << 20) as file:
+            self._pins.pin(name, _to_stat(os.fstat(file.fileno())), self.url_of(name))
             yield file
 
     @contextmanager
@@ -118,6 +125,7 @@ class LocalStore:
             file.flush()
             os.fsync(file.fileno())
             Path(file.name).replace(path)
+            self._forget(name)
             _sync_folder(path.parent)
 
     def put(self, name: str, data: bytes) -> None:
@@ -133,17 +141,21 @@ class LocalStore:
             file.flush()
             os.fsync(file.fileno())
             os.link(file.name, path)  # unlike a rename it fails if the name is taken
+            self._forget(name)
             _sync_folder(path.parent)
 
     def rename(self, name: str, new_name: str) -> None:
         """Give a file another name; one of that name is replaced."""
         (self.root / name).replace(self.root / new_name)
+        self._forget(name)
+        self._forget(new_name)
         _sync_folder((self.root / new_name).parent)
 
     def delete(self, name: str) -> None:
         """Remove a file, and the hidden folder that it was the last in; none is no error."""
         path = self.root / name
         path.unlink(missing_ok=True)
+        self._forget(name)
         if path.parent != self.root and path.parent.name.startswith("."):
             with suppress(OSError):  # not empty
                 path.parent.rmdir()
@@ -162,11 +174,22 @@ class LocalStore:
 
     def _file(self, name: str) -> _OpenFile:
         with self._lock:
-            file = self._open_files.pop(name, None) or _OpenFile(self.root / name)
+            file = self._open_files.pop(name, None) or self._opened(name)
             self._open_files[name] = file
             if len(self._open_files) > _MAX_OPEN_FILES:
                 self._open_files.popitem(last=False)
             return file
+
+    def _opened(self, name: str) -> _OpenFile:
+        file = _OpenFile(self.root / name)
+        self._pins.pin(name, file.stat, self.url_of(name))
+        return file
+
+    def _forget(self, name: str) -> None:
+        """Read anew what this store has written itself."""
+        with self._lock:
+            self._open_files.pop(name, None)
+        self._pins.forget(name)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"root": self.root}
@@ -176,6 +199,10 @@ class LocalStore:
 
     def __repr__(self) -> str:
         return f"LocalStore({self.url!r})"
+
+
+def _to_stat(stat: os.stat_result) -> Stat:
+    return Stat(stat.st_size, f"{stat.st_ino:x}-{stat.st_size:x}-{stat.st_mtime_ns:x}")
 
 
 @contextmanager

@@ -105,14 +105,12 @@ class ObjectRequests:
             StorageError: that says what was tried, and what to do.
         """
         connection = self._connection
-        if connection.is_reached or self.address.kind == "http":
-            check_not_forked(self.address.url)
-            return
-        with connection.lock:
-            if connection.is_reached:
+        with connection.lock:  # several threads may wait for one probe
+            if connection.is_reached or self.address.kind == "http":
+                check_not_forked(self.address.url)
                 return
             try:
-                self.list_paths(self.path_of(_PROBE), what="reached")
+                self.list_paths(_PROBE, what="reached")
             except StorageError as error:
                 # Keys may allow reading and writing but not listing.
                 if "AccessDenied" not in str(error):
@@ -137,17 +135,18 @@ class ObjectRequests:
         return stat_of(obstore.head(self.client(Use.READ), self.path_of(name)))
 
     def list_paths(self, folder: str, what: str = "listed") -> list[str]:
-        """Return the full names of all files below a folder."""
+        """Return the full names of all files below a folder, itself a name below the address."""
         import obstore
 
         paths: list[str] = []
+        path = self.path_of(folder)
 
         def list_on() -> None:
             client, last = self.client(Use.READ), paths[-1] if paths else None
-            for chunk in obstore.list(client, folder or None, offset=last, chunk_size=1000):
+            for chunk in obstore.list(client, path or None, offset=last, chunk_size=1000):
                 paths.extend(meta["path"] for meta in chunk)
 
-        self.send(list_on, "", what, progress=lambda: len(paths))
+        self.send(list_on, folder if what == "listed" else "", what, progress=lambda: len(paths))
         return paths
 
     @property

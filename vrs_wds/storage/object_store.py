@@ -96,7 +96,7 @@ class ObjectStore:
             )
         self._requests.ready()
         root = self._address.prefix
-        folder = self._address.path_of(prefix.rpartition("/")[0])
+        folder = prefix.rpartition("/")[0]
         yield from select_names(self._requests.list_paths(folder), root, prefix, hidden=hidden)
 
     @contextmanager
@@ -206,6 +206,11 @@ class ObjectStore:
                 name,
                 "copied",
             )
+            if (found := self.size_of(new_name)) != size:
+                raise StorageError(
+                    f"{self.url_of(new_name)}: the server's copy has {found:,} bytes instead of "
+                    f"{size:,}. It does not copy as it should; {self.url_of(name)} is still there."
+                )
         self._pins.forget(new_name)
         self.delete(name)
 

@@ -1,0 +1,1 @@
+"""Servers that tests start, each a file with its fixtures."""
