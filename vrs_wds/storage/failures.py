@@ -127,7 +127,7 @@ def _kind(error: BaseException, raw: str) -> Kind:
         return Kind.BROKEN if status >= 500 else Kind.REFUSED
     if "kind: Timeout" in raw or "TimedOut" in raw:
         return Kind.STALLED
-    if "kind: Connect" in raw:
+    if re.search(r"kind: Connect\b", raw):  # not ConnectionReset: then it was there
         return Kind.UNREACHABLE
     if re.search(r"kind: (Interrupted|Request|Decode|Body)", raw) or isinstance(error, OSError):
         return Kind.BROKEN
