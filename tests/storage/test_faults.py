@@ -339,6 +339,7 @@ def test_a_dataset_gives_what_was_written_or_a_clear_error(
     except (StorageError, ManifestError, ShardTruncated, ChecksumMismatch) as error:
         assert named in str(error)
         assert times is None or isinstance(what, FlipByte)
+        assert isinstance(error, StorageError) != isinstance(what, FlipByte)
     else:
         assert found == expected
         assert path == r"\.json" or not isinstance(what, FlipByte) or times == 1

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from vrs_wds.errors import ManifestError, SampleNotFound
+from vrs_wds.errors import ManifestError, SampleNotFound, StorageError
 from vrs_wds.forks import no_fork_meanwhile, reset_in_children
 from vrs_wds.shard.index_table import (
     FOOTER_TAIL,
@@ -175,6 +175,8 @@ class Index:
                     yield file
         except FileNotFoundError as error:
             raise self._mismatch("the index", "no file") from error
+        except StorageError:
+            raise  # it says itself what is wrong, and the index may be sound
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise self._mismatch("a sound Parquet file", str(error)) from error
 
