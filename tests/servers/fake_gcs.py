@@ -50,7 +50,9 @@ def fake_gcs_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     def command(port: int) -> list[str]:
         address = f"http://127.0.0.1:{port}"
         options = ["-scheme", "http", "-backend", "memory", "-host", "127.0.0.1"]
-        return [str(binary), *options, "-port", str(port), "-external-url", address]
+        options += ["-port", str(port), "-external-url", address]
+        # Objects by /bucket/name, as obstore asks for them, only for this Host header.
+        return [str(binary), *options, "-public-host", f"127.0.0.1:{port}"]
 
     with running(command, log) as port:
         yield f"http://127.0.0.1:{port}"
@@ -61,7 +63,7 @@ def fake_gcs_server(fake_gcs_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> 
     """An empty bucket."""
     # gcsfs asks emulators a question that they take a minute not to answer.
     monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-    name = f"bucket-{next(_NUMBERS)}"
+    name = f"bucket{next(_NUMBERS):04d}"
     request = urllib.request.Request(
         f"{fake_gcs_endpoint}/storage/v1/b?project=tests",
         data=json.dumps({"name": name}).encode(),

@@ -1,5 +1,6 @@
 """A server that speaks S3, and buckets on it."""
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -50,8 +51,10 @@ class Bucket:
 def moto_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server that speaks S3."""
     log = tmp_path_factory.mktemp("moto") / "log"
+    # Pages of lists are short, so that few names make several.
+    environment = os.environ | {"MOTO_S3_DEFAULT_MAX_KEYS": "50"}
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p"]
-    with running(lambda port: [*command, str(port)], log) as port:
+    with running(lambda port: [*command, str(port)], log, environment) as port:
         yield f"http://127.0.0.1:{port}"
 
 

@@ -3,7 +3,7 @@
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,17 +12,20 @@ _ATTEMPTS = 5
 
 
 @contextmanager
-def running(command: Callable[[int], Sequence[str]], log: Path) -> Iterator[int]:
+def running(
+    command: Callable[[int], Sequence[str]], log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[int]:
     """Run a server on a free port of this machine for the length of the context.
 
     Args:
         command: Makes the command line for a port.
         log: File for what the server prints.
+        environment: Its environment; None is this process's.
     """
     for attempt in range(_ATTEMPTS):
         port = free_port()
         with log.open("wb") as output:
-            process = subprocess.Popen(command(port), stdout=output, stderr=output)
+            process = subprocess.Popen(command(port), stdout=output, stderr=output, env=environment)
         try:
             if _answers(process, port):
                 yield port

@@ -86,4 +86,4 @@ def test_a_dataset_on_a_web_server(server: RangeServer, small_root: Path) -> Non
     dataset = vw.open_dataset(f"{server.url}/data", "train")
 
     assert [sample.key for sample in dataset] == list(vw.open_dataset(small_root).column("key"))
-    assert vw.verify(f"{server.url}/data", split="train").is_sound
+    assert vw.verify(f"{server.url}/data", split="train").ok

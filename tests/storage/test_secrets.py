@@ -93,7 +93,8 @@ def test_errors_and_logs_hold_no_secret(
     """Even when the server repeats what it was sent."""
     monkeypatch.setenv("AWS_SESSION_TOKEN", "hush-from-the-environment")
     with serving() as server, caplog.at_level(logging.DEBUG):
-        body = f"<Error><Code>No</Code><Message>{SECRET_KEY} hush-from-the-environment</Message></Error>"
+        said = f"{SECRET_KEY} hush-from-the-environment"
+        body = f"<Error><Code>No</Code><Message>{said}</Message></Error>"
         store = open_store(
             "s3://bucket/x",
             endpoint=server.url,

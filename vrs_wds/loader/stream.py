@@ -22,7 +22,7 @@ from vrs_wds.pipeline.stage import SampleDict
 from vrs_wds.reader.dataset import ShardedDataset, open_dataset
 from vrs_wds.reader.sequential import is_shard_pattern, list_shards, read_shard
 from vrs_wds.storage.open import open_store
-from vrs_wds.storage.store import Location
+from vrs_wds.storage.store import Location, Store
 from vrs_wds.tasks.registry import resolve_tasks
 
 _CHUNK = 64
@@ -132,12 +132,14 @@ class SequentialSource:
 
     shards: tuple[str, ...]
     world: World | None
+    store: Store | None = None
+    """Where they are, if a store was given."""
 
     def __call__(self) -> Iterator[SampleDict]:
         """Yield raw samples. Shards are dealt to readers whole."""
         world = detect_world() if self.world is None else self.world
         for shard in self.shards[world.reader :: world.num_readers]:
-            for sample in read_shard(shard):
+            for sample in read_shard(shard, self.store):
                 yield sample.to_dict()
 
     def __repr__(self) -> str:
@@ -198,7 +200,7 @@ def stream(
             "bytes are not found. `vrs-wds index` makes an index.",
             len(shards),
         )
-        return Stream(SequentialSource(shards, world))
+        return Stream(SequentialSource(shards, world, url if isinstance(url, Store) else None))
     return Stream(
         IndexedSource(
             dataset=dataset,

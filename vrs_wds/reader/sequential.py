@@ -10,7 +10,7 @@ from typing import BinaryIO, cast
 
 import braceexpand
 
-from vrs_wds.errors import DatasetNotFound, ShardNotFound, ShardTruncated
+from vrs_wds.errors import DatasetNotFound, ShardNotFound, ShardTruncated, StorageError
 from vrs_wds.sample import Sample
 from vrs_wds.shard.members import Readable, group_members, iter_members
 from vrs_wds.storage.open import open_store
@@ -46,15 +46,22 @@ def is_shard_pattern(urls: Location | Sequence[str | Path]) -> bool:
     return not isinstance(urls, str | Path) or str(urls).endswith(_SUFFIXES)
 
 
-def read_shard(url: str) -> Iterator[Sample]:
+def read_shard(url: str, store: Store | None = None) -> Iterator[Sample]:
     """Yield the samples of one shard, in order; gzip, bzip2 and xz are unpacked on the way.
+
+    Args:
+        url: Address of the shard, as `list_shards` gives it.
+        store: The store that it was listed in, if there is one; it may need options to be read.
 
     Raises:
         ShardNotFound: if it is not there.
         ShardFormatError: if it is not a tar, or its members are not adjacent.
         ShardTruncated: if its end is missing.
     """
-    store, name = _store_and_name(url)
+    if store is None:
+        store, name = _store_and_name(url)
+    else:
+        name = url.removeprefix(store.url_of("x")[:-1])
     try:
         with store.open_reader(name) as file:
             yield from group_members(iter_members(_unpacked(file, url), url=url), url=url)
@@ -76,6 +83,8 @@ class _Unpacked:
     def read(self, size: int, /) -> bytes:
         try:
             return self._file.read(size)
+        except StorageError:
+            raise  # the shard may be sound
         except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
             raise ShardTruncated(
                 f"{self._url}: the compressed shard is damaged or its end is missing ({error}). "

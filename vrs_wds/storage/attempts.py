@@ -141,6 +141,6 @@ def to_error(failed: Failed, *, url: str, what: str, kind: str, profile: str | N
 def _advice_for(failure: Failure) -> str:
     if "region" in failure.text or "LOCATION" in failure.text:
         return "The bucket is in another region: give it as the option region"
-    if "non-partial" in failure.text:
+    if "non-partial" in failure.text or "Range request not supported" in failure.text:
         return "The server does not serve ranges of files, which reading needs"
     return "Sending it again would not help: look at the options and the server's answer"

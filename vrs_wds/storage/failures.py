@@ -103,8 +103,8 @@ def _kind(error: BaseException, raw: str) -> Kind:
         return Kind.NO_CREDENTIALS
     if "NoSuchBucket" in raw or "ContainerNotFound" in raw:
         return Kind.NO_BUCKET
-    if "list request" in raw and status == 404:
-        return Kind.NO_BUCKET
+    if status == 404:
+        return Kind.MISSING
     if re.search(r"Got invalid \w+ response", raw):  # such as a listing that was cut off
         return Kind.SHORT
     for builtin, kind in _BUILTIN.items():

@@ -12,8 +12,8 @@ from vrs_wds.storage.pins import Pins, check_same
 from vrs_wds.storage.ranges import check_ranges, cut_range
 from vrs_wds.storage.store import Stat
 
-_CHUNK_BYTES = 64 * 1024
-"""A range is received in pieces of at least this size, which are kept should the rest break off."""
+_SMALL_BYTES = 256 * 1024
+"""Ranges up to this size are received at once; of longer ones, what came before a break is kept."""
 
 
 class ObjectReads:
@@ -102,10 +102,10 @@ class ObjectReads:
                     return
                 raise
             promised = min(offset + size, check(stat_of(result.meta)).size)
-            for chunk in result.stream(min_chunk_size=_CHUNK_BYTES):
+            small = offset + size - start <= _SMALL_BYTES
+            for chunk in [result.bytes()] if small else result.stream(min_chunk_size=1):
                 parts.append(bytes(chunk))
-                received += len(chunk)
-                requests.counters.add(bytes_read=len(chunk))
+                received += len(parts[-1])
             if received < size:  # the end of the file, or so it seems
                 promised = max(promised, min(offset + size, check(requests.head(name)).size))
             if offset + received != promised:
@@ -114,6 +114,9 @@ class ObjectReads:
                     f"{offset + received - start:,}"
                 )
 
-        requests.send(fetch, name, "read", progress=lambda: received)
+        try:
+            requests.send(fetch, name, "read", progress=lambda: received)
+        finally:
+            requests.counters.add(bytes_read=received)
         assert seen is not None  # noqa: S101 - a request has succeeded
         return parts[0] if len(parts) == 1 else b"".join(parts), seen

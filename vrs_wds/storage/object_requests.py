@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _ONCE = TransferOptions(retries=0)
+_REACHED = "reached"
 _PROBE = ".vrs_wds.probe"
 """A folder that is not there: listing it says whether the bucket answers."""
 
@@ -85,7 +86,8 @@ class ObjectRequests:
                 progress=progress,
             )
         except Failed as failed:
-            if failed.failure.kind is Kind.MISSING and not connection.is_reached:
+            is_missing = failed.failure.kind is Kind.MISSING
+            if is_missing and not connection.is_reached and what != _REACHED:
                 self.ready()  # says so if it is the bucket that is missing
             error = to_error(
                 failed,
@@ -110,7 +112,9 @@ class ObjectRequests:
                 check_not_forked(self.address.url)
                 return
             try:
-                self.list_paths(_PROBE, what="reached")
+                self.list_paths(_PROBE, what=_REACHED)
+            except FileNotFoundError:
+                pass  # a server that cannot list
             except StorageError as error:
                 # Keys may allow reading and writing but not listing.
                 if "AccessDenied" not in str(error):

@@ -31,8 +31,11 @@ class Store(Protocol):
 
     Names are relative, with `/` between components; a component that begins with a dot is hidden.
     Every method raises `FileNotFoundError` for a name that is not there, unless it says otherwise.
-    Reading a file that was replaced since this store first read it is a `FileChanged` where the
-    store can tell: bytes of two versions are never mixed.
+    Reading a range of a file that was replaced since this store first read it is a `FileChanged`
+    where the store can tell: bytes of two versions are never mixed. A file that was only ever read
+    whole is given as it is now. What a store writes, it reads anew.
+
+    `vrs_wds.testing.stores.StoreTests` holds a store to this.
     """
 
     @property

@@ -10,6 +10,7 @@ from vrs_wds.storage.clients import ClientOptions
 from vrs_wds.storage.credentials import boto3_session, endpoint_in_environment, find_profile
 
 _LOG = logging.getLogger(__name__)
+_PAGE_SIZE = 1000
 
 
 def sweep_uploads(address: Address, options: ClientOptions, prefix: str) -> int:
@@ -36,7 +37,7 @@ def sweep_uploads(address: Address, options: ClientOptions, prefix: str) -> int:
         client = _boto3_client(address, options)
         # The names of one page are the places to go on from: no page lists what was aborted.
         for page in client.get_paginator("list_multipart_uploads").paginate(
-            Bucket=address.bucket, Prefix=start
+            Bucket=address.bucket, Prefix=start, PaginationConfig={"PageSize": _PAGE_SIZE}
         ):
             for upload in page.get("Uploads", ()):
                 if upload["Key"].startswith(start):
