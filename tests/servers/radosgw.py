@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+import boto3
 import pytest
 
-ACCESS_KEY = "testkey"
-SECRET_KEY = "testsecret"
+from tests.servers.moto import ACCESS_KEY, SECRET_KEY, Bucket
 
 PROGRAMS = ("ceph", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
 MISSING = (
@@ -86,19 +86,12 @@ class Radosgw:
     port: int
 
     @property
-    def address(self) -> tuple[str, int]:
-        """Host and port."""
-        return "127.0.0.1", self.port
-
-    @property
     def url(self) -> str:
         """The endpoint."""
         return f"http://127.0.0.1:{self.port}"
 
-    def make_bucket(self, name: str) -> None:
-        """Make a bucket."""
-        import boto3
-
+    def make_bucket(self, name: str) -> Bucket:
+        """Make an empty bucket."""
         client = boto3.client(
             "s3",
             endpoint_url=self.url,
@@ -107,7 +100,7 @@ class Radosgw:
             region_name="us-east-1",
         )
         client.create_bucket(Bucket=name)
-        client.close()
+        return Bucket(name, self.url, client)
 
 
 def is_installed() -> bool:
@@ -240,11 +233,11 @@ def radosgw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Radosgw]:
 
 
 @pytest.fixture
-def radosgw_bucket(radosgw: Radosgw) -> str:
-    """A new, empty bucket."""
-    name = f"test-{uuid.uuid4().hex[:12]}"
-    radosgw.make_bucket(name)
-    return name
+def radosgw_server(radosgw: Radosgw) -> Iterator[Bucket]:
+    """An empty bucket of a real S3 server."""
+    bucket = radosgw.make_bucket(f"bucket{uuid.uuid4().hex[:12]}")
+    yield bucket
+    bucket.client.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

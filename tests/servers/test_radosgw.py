@@ -5,20 +5,19 @@ import pytest
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import S3Store
 
-from tests.servers.radosgw import ACCESS_KEY, SECRET_KEY, Radosgw
+from tests.servers.moto import Bucket
 
 
 @pytest.fixture
-def bucket(radosgw: Radosgw, radosgw_bucket: str) -> S3Store:
+def bucket(radosgw_server: Bucket) -> S3Store:
     """A client for a new bucket."""
-    return S3Store(
-        radosgw_bucket,
-        endpoint=radosgw.url,
-        access_key_id=ACCESS_KEY,
-        secret_access_key=SECRET_KEY,
-        region="us-east-1",
-        client_options={"allow_http": True},
-    )
+    return client(radosgw_server)
+
+
+def client(bucket: Bucket, **options: str) -> S3Store:
+    """Return a client for a bucket."""
+    settings = bucket.storage_options | options
+    return S3Store(bucket.name, **settings, client_options={"allow_http": True})
 
 
 def test_put_get_list_delete(bucket: S3Store) -> None:
@@ -47,15 +46,8 @@ def test_a_conditional_put_has_one_winner(bucket: S3Store) -> None:
     assert bytes(obstore.get(bucket, "lock").bytes()) == b"first"
 
 
-def test_a_wrong_key_is_refused(radosgw: Radosgw, radosgw_bucket: str) -> None:
+def test_a_wrong_key_is_refused(radosgw_server: Bucket) -> None:
     """Signatures are checked, unlike in a mock."""
-    store = S3Store(
-        radosgw_bucket,
-        endpoint=radosgw.url,
-        access_key_id=ACCESS_KEY,
-        secret_access_key="wrong",
-        region="us-east-1",
-        client_options={"allow_http": True},
-    )
+    store = client(radosgw_server, secret_access_key="wrong")
     with pytest.raises(Exception, match=r"SignatureDoesNotMatch|403"):
         obstore.put(store, "a", b"")

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -84,12 +85,26 @@ class Link:
 
 @pytest.fixture
 def link(moto_server: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Link]:
-    """A bucket behind a proxy, with waits that are short enough for tests."""
+    """A bucket behind a proxy."""
+    with linked(moto_server, monkeypatch) as link:
+        yield link
+
+
+@pytest.fixture(params=["moto_server", "radosgw_server"])
+def any_link(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Link]:
+    """A bucket behind a proxy; also one of a real S3 server."""
+    with linked(request.getfixturevalue(request.param), monkeypatch) as link:
+        yield link
+
+
+@contextmanager
+def linked(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Link]:
+    """Put a proxy before a bucket, and make the waits short enough for tests."""
     monkeypatch.setattr(attempts, "_FIRST_SECONDS", {})
     monkeypatch.setattr(attempts, "_OTHER_FIRST_SECONDS", 0.05)
-    port = int(moto_server.endpoint.rpartition(":")[2])
+    port = int(bucket.endpoint.rpartition(":")[2])
     with FaultProxy(("127.0.0.1", port)) as proxy:
-        yield Link(moto_server, proxy)
+        yield Link(bucket, proxy)
 
 
 def soon(do: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
@@ -204,17 +219,17 @@ def test_the_other_requests_survive_it_too(link: Link, fault: str) -> None:
         link.proxy.clear()
 
 
-def test_a_listing_that_breaks_off_is_not_a_short_listing(link: Link) -> None:
+def test_a_listing_that_breaks_off_is_not_a_short_listing(any_link: Link) -> None:
     """Every name is there, or it is an error."""
     names = [f"{i:03d}.bin" for i in range(120)]
     for name in names:
-        link.put(name, b"")
-    store = link.store()
+        any_link.put(name, b"")
+    store = any_link.store()
     for fault in (ResetReply(5000), ShortBody(100), StallReply(5000)):
-        rule = link.proxy.add(fault, method="GET", path="list-type", times=1)
+        rule = any_link.proxy.add(fault, method="GET", path="list-type", times=1)
         assert soon(lambda: list(store.list_names())) == names
         assert rule.hits == 1
-        link.proxy.clear()
+        any_link.proxy.clear()
 
 
 def test_a_stall_is_named_and_counted(link: Link) -> None:
@@ -392,13 +407,13 @@ QUICK_WRITES = {"client_options": {"timeout": "2s"}, "retries": 2}
 
 @pytest.mark.parametrize("how", WRITES)
 @pytest.mark.parametrize("fault", WRITE_FAULTS)
-def test_a_passing_fault_is_survived_by_writes(link: Link, how: str, fault: str) -> None:
+def test_a_passing_fault_is_survived_by_writes(any_link: Link, how: str, fault: str) -> None:
     """The file is there, with all its bytes."""
     write, data = WRITES[how]
     what, times = WRITE_FAULTS[fault]
-    rule = link.proxy.add(what, method="PUT", path=r"a\.bin", times=times)
-    soon(lambda: write(link.store(**QUICK_WRITES), "a.bin", data))
-    assert link.get("a.bin") == data
+    rule = any_link.proxy.add(what, method="PUT", path=r"a\.bin", times=times)
+    soon(lambda: write(any_link.store(**QUICK_WRITES), "a.bin", data))
+    assert any_link.get("a.bin") == data
     assert rule.hits == times
 
 
@@ -426,12 +441,14 @@ def test_a_lasting_fault_of_writes_leaves_the_old_file(link: Link, how: str, fau
 
 @pytest.mark.parametrize("query", [r"[?&]uploads", r"[?&]uploadId="], ids=["begin", "complete"])
 @pytest.mark.parametrize("fault", ["503", "500", "reset-before-reply", "lost-reply", "latency"])
-def test_an_upload_in_parts_survives_faults_at_its_ends(link: Link, query: str, fault: str) -> None:
+def test_an_upload_in_parts_survives_faults_at_its_ends(
+    any_link: Link, query: str, fault: str
+) -> None:
     """Where it begins, and where its parts are put together."""
     what, times = WRITE_FAULTS[fault]
-    rule = link.proxy.add(what, method="POST", path=query, times=times)
-    soon(lambda: write_by_writer(link.store(**QUICK_WRITES), "a.bin", LONG))
-    assert link.get("a.bin") == LONG
+    rule = any_link.proxy.add(what, method="POST", path=query, times=times)
+    soon(lambda: write_by_writer(any_link.store(**QUICK_WRITES), "a.bin", LONG))
+    assert any_link.get("a.bin") == LONG
     assert rule.hits == times
 
 
@@ -451,21 +468,21 @@ def test_an_upload_in_parts_that_fails_at_its_ends(link: Link, query: str, fault
         assert link.get("a.bin") == LONG
 
 
-def test_an_exception_while_writing_leaves_no_file_and_no_parts(link: Link) -> None:
+def test_an_exception_while_writing_leaves_no_file_and_no_parts(any_link: Link) -> None:
     """Whatever the network does to the clearing up."""
-    link.proxy.add(Status(503), method="DELETE", times=1)
-    with pytest.raises(ZeroDivisionError), link.store().open_writer("a.bin") as writer:
+    any_link.proxy.add(Status(503), method="DELETE", times=1)
+    with pytest.raises(ZeroDivisionError), any_link.store().open_writer("a.bin") as writer:
         writer.write(LONG)
         raise ZeroDivisionError
-    assert link.get("a.bin") is None
-    assert link.bucket.uploads() == []
+    assert any_link.get("a.bin") is None
+    assert any_link.bucket.uploads() == []
 
 
 @pytest.mark.parametrize("num_lost", [1, 3])
-def test_lost_replies_to_put_new_still_give_one_winner(link: Link, num_lost: int) -> None:
+def test_lost_replies_to_put_new_still_give_one_winner(any_link: Link, num_lost: int) -> None:
     """Of eight at once, and nobody is told what is not so."""
-    rule = link.proxy.add(LostReply(), method="PUT", path=r"lock", times=num_lost)
-    stores = [link.store() for _ in range(8)]
+    rule = any_link.proxy.add(LostReply(), method="PUT", path=r"lock", times=num_lost)
+    stores = [any_link.store() for _ in range(8)]
 
     def claim(number: int) -> bool:
         try:
@@ -477,17 +494,17 @@ def test_lost_replies_to_put_new_still_give_one_winner(link: Link, num_lost: int
     with ThreadPoolExecutor(8) as pool:
         won = soon(lambda: list(pool.map(claim, range(8))))
     assert won.count(True) == 1
-    assert link.get("lock") == b"writer %d" % won.index(True)
+    assert any_link.get("lock") == b"writer %d" % won.index(True)
     assert rule.hits == num_lost
 
 
-def test_put_new_is_told_the_truth_when_every_reply_is_lost(link: Link) -> None:
+def test_put_new_is_told_the_truth_when_every_reply_is_lost(any_link: Link) -> None:
     """The file is compared: it is this writer's own, or another's."""
-    link.proxy.add(LostReply(), method="PUT", path="lock")
-    soon(lambda: link.store().put_new("lock", b"mine"))
+    any_link.proxy.add(LostReply(), method="PUT", path="lock")
+    soon(lambda: any_link.store().put_new("lock", b"mine"))
     with pytest.raises((FileExistsError, StorageError)):
-        soon(lambda: link.store().put_new("lock", b"not mine"))
-    assert link.get("lock") == b"mine"
+        soon(lambda: any_link.store().put_new("lock", b"not mine"))
+    assert any_link.get("lock") == b"mine"
 
 
 MOVE_FAULTS = ["latency", "503", "429", "500", "reset-before-reply", "lost-reply"]
@@ -495,13 +512,13 @@ MOVE_FAULTS = ["latency", "503", "429", "500", "reset-before-reply", "lost-reply
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE|POST"], ids=["copy", "delete"])
 @pytest.mark.parametrize("fault", MOVE_FAULTS)
-def test_a_passing_fault_is_survived_by_rename(link: Link, fault: str, method: str) -> None:
+def test_a_passing_fault_is_survived_by_rename(any_link: Link, fault: str, method: str) -> None:
     """The file has its new name only."""
-    link.put("a.bin", DATA)
+    any_link.put("a.bin", DATA)
     what, times = WRITE_FAULTS[fault]
-    rule = link.proxy.add(what, method=method, times=times)
-    soon(lambda: link.store(**QUICK_WRITES).rename("a.bin", "b.bin"))
-    assert (link.get("a.bin"), link.get("b.bin")) == (None, DATA)
+    rule = any_link.proxy.add(what, method=method, times=times)
+    soon(lambda: any_link.store(**QUICK_WRITES).rename("a.bin", "b.bin"))
+    assert (any_link.get("a.bin"), any_link.get("b.bin")) == (None, DATA)
     assert rule.hits == times
 
 
@@ -537,17 +554,17 @@ def test_delete(link: Link, fault: str) -> None:
         soon(lambda: link.store(**QUICK_WRITES).delete("b.bin"))
 
 
-def test_a_written_dataset_survives_a_bad_network(link: Link, small_root: Path) -> None:
+def test_a_written_dataset_survives_a_bad_network(any_link: Link, small_root: Path) -> None:
     """Every tenth request meets some fault; what is written is what was to be written."""
     faults = [Status(503), LostReply(), ResetBeforeReply(), ResetUpload(300), ResetReply(300)]
     for i, fault in enumerate(faults):
         for k in range(4):
-            link.proxy.add(fault, skip=10 * k + 2 * i, times=1)
-    store = link.store(**QUICK_WRITES)
+            any_link.proxy.add(fault, skip=10 * k + 2 * i, times=1)
+    store = any_link.store(**QUICK_WRITES)
 
     def copy() -> None:
         for path in sorted(small_root.iterdir()):
             write_by_writer(store, path.name, path.read_bytes())
 
     soon(copy)
-    assert read_dataset(link.store()) == read_dataset(open_store(small_root))
+    assert read_dataset(any_link.store()) == read_dataset(open_store(small_root))
