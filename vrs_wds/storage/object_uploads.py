@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vrs_wds.storage.clients import Use
 from vrs_wds.storage.object_requests import ObjectRequests
+from vrs_wds.storage.store import Stat
 
 if TYPE_CHECKING:
     from obstore import WritableFile
@@ -46,11 +47,11 @@ class Upload:
         Raises:
             StorageError: if it fails; the file may be there all the same, the answer lost.
         """
-        before = self._requests.stat_or_none(self._name)
+        before = self._look()
         try:
             self._once(self._writer.close)
         except OSError:
-            after = self._requests.stat_or_none(self._name)
+            after = self._look()
             if after is None or after.size != self.size or after == before:
                 raise
 
@@ -65,6 +66,12 @@ class Upload:
                 "%s: the parts of an unfinished file could not be removed; `sweep` removes them",
                 self._requests.url_of(self._name),
             )
+
+    def _look(self) -> Stat | None:
+        try:
+            return self._requests.stat(self._name)
+        except OSError:  # not there, or keys that may write but not read
+            return None
 
     def _once(self, do: Callable[[], object]) -> None:
         self._requests.send(do, self._name, "written", is_retried=False)
