@@ -132,3 +132,18 @@ def test_a_fork_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on.set()
     thread.join()
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_reading_by_number_imports_nothing(small_root: Path) -> None:
+    """A module that one thread is importing at a fork can never be imported in the child."""
+    script = """
+import sys
+from vrs_wds.reader.dataset import open_dataset
+dataset = open_dataset(sys.argv[1])
+before = set(sys.modules)
+assert len(list(dataset)) == 23
+assert set(sys.modules) == before, set(sys.modules) - before
+"""
+    command = [sys.executable, "-c", script, str(small_root)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
