@@ -439,6 +439,31 @@ def test_a_lasting_fault_of_writes_leaves_the_old_file(link: Link, how: str, fau
     assert rule.hits
 
 
+@pytest.mark.parametrize("times", [1, None], ids=["once", "for ever"])
+@pytest.mark.parametrize("how", ["put", "put_new", "delete"])
+def test_a_stalled_request_of_few_bytes_is_noticed_as_a_stall(
+    link: Link, how: str, times: int | None
+) -> None:
+    """Not only when the time is over that a part might take: locks and manifests are short."""
+    few = b"few bytes" * 100
+    write = {
+        "put": lambda store: store.put("a.bin", few),
+        "put_new": lambda store: store.put_new("a.bin", few),
+        "delete": lambda store: store.delete("b.bin"),
+    }[how]
+    store = link.store()
+    store.put("b.bin", few)
+    # A deletion has no body that could stall.
+    fault = Latency(5) if how == "delete" else StallUpload(100)
+    link.proxy.add(fault, method="PUT|DELETE|POST", times=times)
+    if times is None:
+        with pytest.raises(StorageError, match=r"[ab]\.bin: cannot be .*4 times"):
+            soon(lambda: write(store), 20)
+    else:
+        soon(lambda: write(store), 20)
+    assert store.counters.stalls == (4 if times is None else 1)  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("query", [r"[?&]uploads", r"[?&]uploadId="], ids=["begin", "complete"])
 @pytest.mark.parametrize("fault", ["503", "500", "reset-before-reply", "lost-reply", "latency"])
 def test_an_upload_in_parts_survives_faults_at_its_ends(
