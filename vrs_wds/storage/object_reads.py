@@ -14,6 +14,8 @@ from vrs_wds.storage.store import Stat
 
 _SMALL_BYTES = 256 * 1024
 """Ranges up to this size are received at once; of longer ones, what came before a break is kept."""
+_PROGRESS_BYTES = 64 * 1024
+"""A request that breaks off has brought something if it brought about as much as this."""
 
 
 class ObjectReads:
@@ -115,7 +117,7 @@ class ObjectReads:
                 )
 
         try:
-            requests.send(fetch, name, "read", progress=lambda: received)
+            requests.send(fetch, name, "read", progress=lambda: received // _PROGRESS_BYTES)
         finally:
             requests.counters.add(bytes_read=received)
         assert seen is not None  # noqa: S101 - a request has succeeded
