@@ -14,11 +14,12 @@ from vrs_wds.writer.options import ShardConfig, ShardOptions
 from vrs_wds.writer.write import write_shards
 
 pytest.register_assert_rewrite("vrs_wds.testing.stores")
-pytest_plugins = ["tests.servers.moto", "tests.servers.fake_gcs"]
+pytest_plugins = ["tests.servers.moto", "tests.servers.fake_gcs", "tests.servers.radosgw"]
 
 # Property tests give the same examples each time, however long they take.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -5,14 +5,23 @@ import gzip
 import io
 import lzma
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from vrs_wds.errors import DatasetNotFound, ShardFormatError, ShardNotFound, ShardTruncated
+from vrs_wds.errors import (
+    DatasetNotFound,
+    ShardFormatError,
+    ShardNotFound,
+    ShardTruncated,
+    StorageError,
+)
 from vrs_wds.reader.dataset import open_dataset
 from vrs_wds.reader.sequential import list_shards, read_shard
 from vrs_wds.sample import Sample
+from vrs_wds.storage.local import LocalStore
 
 SUFFIXES = {"tar": lambda data: data, "tar.gz": gzip.compress, "tgz": gzip.compress}
 SUFFIXES |= {"tar.bz2": bz2.compress, "tar.xz": lzma.compress}
@@ -111,3 +120,29 @@ def test_tars_that_webdataset_tests_itself_with(shared_data: Path) -> None:
             del sample["__url__"]
 
         assert found == expected, name
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_network_that_fails_is_not_a_damaged_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """What the store says is what the reader says."""
+
+    class Failing(io.BytesIO):
+        num_reads = 0
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            self.num_reads += 1
+            if self.num_reads > 1:  # the first is for the first bytes only
+                raise StorageError("s3://bucket/x.tar: cannot be read")
+            return super().read(size)
+
+    @contextmanager
+    def open_reader(store: LocalStore, name: str) -> Iterator[io.BytesIO]:
+        yield Failing((store.root / name).read_bytes())
+
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(SUFFIXES[suffix](odd_tar() * 3))
+    monkeypatch.setattr(LocalStore, "open_reader", open_reader)
+    with pytest.raises(StorageError, match="s3://bucket"):
+        list(read_shard(str(path)))

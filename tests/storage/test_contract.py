@@ -41,6 +41,15 @@ class TestS3(StoreTests):
         return open_store(moto_server.url, **moto_server.storage_options)
 
 
+class TestRadosgw(StoreTests):
+    """A bucket of a real S3 server."""
+
+    @pytest.fixture
+    def store(self, radosgw_server: Bucket) -> Store:
+        """A folder of an empty bucket."""
+        return open_store(radosgw_server.url, **radosgw_server.storage_options)
+
+
 class TestS3WithSmallRanges(TestS3):
     """The same, in many more requests."""
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vrs_wds.errors import DatasetNotFound, ManifestError, SampleNotFound
+from vrs_wds.forks import no_fork_meanwhile
 from vrs_wds.markup import table
 from vrs_wds.reader.index import Index
 from vrs_wds.reader.members import MemberRequest, read_members
@@ -221,7 +222,7 @@ class ShardedDataset:
         """
         keep = np.ones(len(self._index), dtype=bool)
         for task in () if tasks is None else resolve_tasks(tasks, self.tasks):
-            keep &= self._index.column(count_column(task)).to_numpy() > 0
+            keep &= self._index.values(count_column(task)) > 0
         if where is not None:
             keep &= evaluate_where(where, self._index.column, self._index.column_names())
         return self._selection(self.numbers[keep[self.numbers]])
@@ -233,7 +234,8 @@ class ShardedDataset:
             KeyError: if there is no such column.
         """
         column = self._index.column(name)
-        return (column if self._numbers is None else column.take(self._numbers)).to_pylist()  # type: ignore[no-any-return]
+        with no_fork_meanwhile():
+            return (column if self._numbers is None else column.take(self._numbers)).to_pylist()  # type: ignore[no-any-return]
 
     def numbers_in(self, name: str) -> NDArray[Any]:
         """Return a numeric column of the index for these samples, as an array.
@@ -241,7 +243,7 @@ class ShardedDataset:
         Raises:
             KeyError: if there is no such column.
         """
-        column: NDArray[Any] = self._index.column(name).to_numpy()
+        column: NDArray[Any] = self._index.values(name)
         return column if self._numbers is None else column[self._numbers]
 
     def key_at(self, place: int) -> str:

@@ -12,11 +12,12 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from vrs_wds.errors import ManifestError, SampleNotFound
-from vrs_wds.forks import reset_in_children
+from vrs_wds.errors import ManifestError, SampleNotFound, StorageError
+from vrs_wds.forks import no_fork_meanwhile, reset_in_children
 from vrs_wds.shard.index_table import (
     FOOTER_TAIL,
     MEMBER_COLUMNS,
@@ -122,32 +123,41 @@ class Index:
         Raises:
             SampleNotFound: if a key is not there.
         """
-        import pyarrow.compute as pc
-
-        found = pc.index_in(pa.array(keys, pa.string()), value_set=self.column("key"))
-        if found.null_count:
-            missing = keys[found.is_null().to_pylist().index(True)]
+        column = self.column("key")
+        with no_fork_meanwhile():
+            found = pc.index_in(pa.array(keys, pa.string()), value_set=column).to_pylist()
+        if None in found:
+            missing = keys[found.index(None)]
             raise SampleNotFound(
                 f"{self._store.url}: split {self._manifest.name!r} has no sample {missing!r}. "
                 "Keys are listed by `vrs-wds ls`."
             )
-        numbers: NDArray[np.int64] = found.to_numpy(zero_copy_only=False).astype(np.int64)
-        return numbers
+        return np.array(found, dtype=np.int64)
+
+    def values(self, name: str) -> NDArray[Any]:
+        """Return a whole numeric column.
+
+        Raises:
+            KeyError: if there is no such column.
+        """
+        column = self.column(name)
+        with no_fork_meanwhile():
+            return column.to_numpy()  # type: ignore[no-any-return]
 
     def _read_group(self, number: int) -> RowGroup:
         with self._open() as file:
             extensions = extensions_in(file.schema_arrow)
             names = [member_column(ext, name) for ext in extensions for name in MEMBER_COLUMNS]
             table = file.read_row_group(number, columns=["key", *names], use_threads=False)
-        return RowGroup(
-            keys=table["key"],
-            members={
-                extension: MemberColumns(
-                    *(table[member_column(extension, name)].to_numpy() for name in MEMBER_COLUMNS)
-                )
-                for extension in extensions
-            },
-        )
+            return RowGroup(
+                keys=table["key"],
+                members={
+                    ext: MemberColumns(
+                        *(_numbers(table[member_column(ext, name)]) for name in MEMBER_COLUMNS)
+                    )
+                    for ext in extensions
+                },
+            )
 
     @contextmanager
     def _open(self) -> Iterator[pq.ParquetFile]:
@@ -159,11 +169,14 @@ class Index:
             self._check_footer(info)
             with self._store.open_reader(info.url) as stream:
                 self._check_bytes(stream, info)
-                file = pq.ParquetFile(stream)
-                self._check_rows(file.metadata)
-                yield file
+                with no_fork_meanwhile():
+                    file = pq.ParquetFile(stream)
+                    self._check_rows(file.metadata)
+                    yield file
         except FileNotFoundError as error:
             raise self._mismatch("the index", "no file") from error
+        except StorageError:
+            raise  # it says itself what is wrong, and the index may be sound
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise self._mismatch("a sound Parquet file", str(error)) from error
 
@@ -215,3 +228,8 @@ class Index:
         self.__dict__.update(state)
         self.reset_after_fork()
         reset_in_children(self)
+
+
+def _numbers(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Return a column without nulls. Unlike its `to_numpy()` this does not import pandas."""
+    return np.from_dlpack(column.combine_chunks())

@@ -10,7 +10,7 @@ from typing import BinaryIO, cast
 
 import braceexpand
 
-from vrs_wds.errors import DatasetNotFound, ShardNotFound, ShardTruncated
+from vrs_wds.errors import DatasetNotFound, ShardNotFound, ShardTruncated, StorageError
 from vrs_wds.sample import Sample
 from vrs_wds.shard.members import Readable, group_members, iter_members
 from vrs_wds.storage.open import open_store
@@ -83,6 +83,8 @@ class _Unpacked:
     def read(self, size: int, /) -> bytes:
         try:
             return self._file.read(size)
+        except StorageError:
+            raise  # the shard may be sound
         except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
             raise ShardTruncated(
                 f"{self._url}: the compressed shard is damaged or its end is missing ({error}). "

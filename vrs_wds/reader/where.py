@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vrs_wds.errors import ConfigError
+from vrs_wds.forks import no_fork_meanwhile
 
 Mask = NDArray[np.bool_]
 
@@ -113,9 +114,11 @@ class _Evaluator:
         column = self._array(right)
         if not pa.types.is_list(column.type):
             raise self._refuse(right, "expected a column that holds lists after 'in'")
-        combined = column.combine_chunks()
-        matches = pc.equal(combined.flatten(), self._constant(left)).to_numpy(zero_copy_only=False)
-        parents = pc.list_parent_indices(combined).to_numpy(zero_copy_only=False)
+        wanted = self._constant(left)
+        with no_fork_meanwhile():
+            combined = column.combine_chunks()
+            matches = pc.equal(combined.flatten(), wanted).to_numpy(zero_copy_only=False)
+            parents = pc.list_parent_indices(combined).to_numpy(zero_copy_only=False)
         return np.bincount(parents, weights=matches, minlength=len(column)) > 0
 
     def _value(self, node: ast.expr) -> Any:  # noqa: ANN401 - a column or a constant
@@ -124,9 +127,10 @@ class _Evaluator:
         column = self._array(node)
         if pa.types.is_list(column.type):
             raise self._refuse(node, 'this column holds lists: use "value" in column')
-        if pa.types.is_string(column.type):
-            return np.array(column.to_pylist(), dtype=object)
-        return column.to_numpy()
+        with no_fork_meanwhile():
+            if pa.types.is_string(column.type):
+                return np.array(column.to_pylist(), dtype=object)
+            return column.to_numpy()
 
     def _array(self, node: ast.Name) -> pa.ChunkedArray:
         try:

@@ -67,7 +67,7 @@ class Use(Enum):
     """What a client is for."""
 
     READ = "read"
-    """Fails once no byte comes for `stall_seconds`; tries once."""
+    """Fails once no byte comes for `stall_seconds`; tries once. Also for what sends few bytes."""
     WRITE = "write"
     """As a whole body is sent before the first byte comes back, only the total time counts."""
     UPLOAD = "upload"

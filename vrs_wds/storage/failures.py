@@ -105,6 +105,8 @@ def _kind(error: BaseException, raw: str) -> Kind:
         return Kind.NO_BUCKET
     if status == 404:
         return Kind.MISSING
+    if re.search(r"Got invalid \w+ response", raw):  # such as a listing that was cut off
+        return Kind.SHORT
     for builtin, kind in _BUILTIN.items():
         if isinstance(error, builtin):
             return kind
@@ -125,7 +127,7 @@ def _kind(error: BaseException, raw: str) -> Kind:
         return Kind.BROKEN if status >= 500 else Kind.REFUSED
     if "kind: Timeout" in raw or "TimedOut" in raw:
         return Kind.STALLED
-    if "kind: Connect" in raw:
+    if re.search(r"kind: Connect\b", raw):  # not ConnectionReset: then it was there
         return Kind.UNREACHABLE
     if re.search(r"kind: (Interrupted|Request|Decode|Body)", raw) or isinstance(error, OSError):
         return Kind.BROKEN
