@@ -74,7 +74,7 @@ def test_a_dead_writer_elsewhere_is_followed(tmp_path: Path) -> None:
     began = time.monotonic()
     with claim_split(store, "train") as claim:
         claim.check_now()
-        names = [path.name for path in (tmp_path / ".train.writing").iterdir()]
+        names = [path.name for path in (tmp_path / ".train.claims").iterdir()]
         assert names == ["claim-000004.json"]
     assert time.monotonic() - began >= 1.0  # it did watch
     assert not list(tmp_path.iterdir())

@@ -17,7 +17,7 @@ from vrs_wds.storage.object_uploads import Upload
 from vrs_wds.storage.pins import Pins
 from vrs_wds.storage.range_reader import RangeReader
 from vrs_wds.storage.store import Stat, StoreWriter
-from vrs_wds.storage.sweeping import sweep_uploads
+from vrs_wds.storage.sweeping import UploadSweeper
 
 _MAX_COPY_BYTES = 5 * 1024**3
 """S3 copies no more than this in one request."""
@@ -44,6 +44,7 @@ class ObjectStore:
         self._requests = ObjectRequests(self._address, self._options)
         self._reads = ObjectReads(self._requests)
         self._pins = Pins()
+        self._sweeper = UploadSweeper(self._address, self._options)
 
     @property
     def url(self) -> str:
@@ -233,7 +234,7 @@ class ObjectStore:
         warning says how to let the bucket remove them by itself.
         """
         self._check_writable(prefix)
-        return sweep_uploads(self._address, self._options, prefix)
+        return self._sweeper.sweep(prefix)
 
     def _holds(self, name: str, data: bytes) -> bool:
         try:

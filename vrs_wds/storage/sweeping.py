@@ -13,44 +13,64 @@ _LOG = logging.getLogger(__name__)
 _PAGE_SIZE = 1000
 
 
-def sweep_uploads(address: Address, options: ClientOptions, prefix: str) -> int:
-    """Abort the uploads in parts of files that start with `prefix`; return how many there were.
+class UploadSweeper:
+    """Finds and removes a bucket's unfinished uploads; makes its client when first asked."""
 
-    Raises:
-        StorageError: if the server refuses.
-    """
-    if address.kind != "s3" or importlib.util.find_spec("boto3") is None:
+    def __init__(self, address: Address, options: ClientOptions) -> None:
+        self._address = address
+        self._options = options
+        self._client: Any = None
+        self._has_warned = False
+
+    def sweep(self, prefix: str) -> int:
+        """Abort the uploads in parts of files that start with `prefix`; return how many there were.
+
+        Raises:
+            StorageError: if the server refuses.
+        """
+        address = self._address
+        if address.kind != "s3" or importlib.util.find_spec("boto3") is None:
+            self._warn(prefix)
+            return 0
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        start = address.path_of(prefix) if prefix else address.prefix and f"{address.prefix}/"
+        try:
+            self._client = self._client or _boto3_client(address, self._options)
+            return _abort_all(self._client, address.bucket, start)
+        except (BotoCoreError, ClientError) as error:
+            code = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
+            raise StorageError(
+                f"{address.url_of(prefix)}: unfinished uploads cannot be removed: {code}. Keys "
+                "need s3:ListBucketMultipartUploads and s3:AbortMultipartUpload."
+            ) from None
+
+    def _warn(self, prefix: str) -> None:
+        if self._has_warned:
+            return
+        self._has_warned = True
         _LOG.warning(
             "%s: unfinished uploads cannot be listed here%s. They are not visible and do no harm, "
             "but are paid for: give the bucket a lifecycle rule that removes them after some days "
             "(S3: AbortIncompleteMultipartUpload; Google: abort multipart uploads; Azure removes "
             "uncommitted blocks after a week by itself).",
-            address.url_of(prefix),
-            " without boto3 (`pip install 'vrs_wds[s3]'`)" if address.kind == "s3" else "",
+            self._address.url_of(prefix),
+            " without boto3 (`pip install 'vrs_wds[s3]'`)" if self._address.kind == "s3" else "",
         )
-        return 0
-    from botocore.exceptions import BotoCoreError, ClientError
 
-    start = address.path_of(prefix) if prefix else address.prefix and f"{address.prefix}/"
+
+def _abort_all(client: Any, bucket: str, start: str) -> int:  # noqa: ANN401 - no types
     count = 0
-    try:
-        client = _boto3_client(address, options)
-        # The names of one page are the places to go on from: no page lists what was aborted.
-        for page in client.get_paginator("list_multipart_uploads").paginate(
-            Bucket=address.bucket, Prefix=start, PaginationConfig={"PageSize": _PAGE_SIZE}
-        ):
-            for upload in page.get("Uploads", ()):
-                if upload["Key"].startswith(start):
-                    client.abort_multipart_upload(
-                        Bucket=address.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-                    )
-                    count += 1
-    except (BotoCoreError, ClientError) as error:
-        code = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
-        raise StorageError(
-            f"{address.url_of(prefix)}: unfinished uploads cannot be removed: {code}. Keys need "
-            "s3:ListBucketMultipartUploads and s3:AbortMultipartUpload."
-        ) from None
+    # The names of one page are the places to go on from: no page lists what was aborted.
+    for page in client.get_paginator("list_multipart_uploads").paginate(
+        Bucket=bucket, Prefix=start, PaginationConfig={"PageSize": _PAGE_SIZE}
+    ):
+        for upload in page.get("Uploads", ()):
+            if upload["Key"].startswith(start):
+                client.abort_multipart_upload(
+                    Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                )
+                count += 1
     return count
 
 

@@ -88,7 +88,7 @@ class Claim:
         self._stop.set()
         self._thread.join()
         if not self._lost:
-            self._store.sweep(f"{self._staging.folder}claim-")
+            sweep(self._store, self._staging.claims_folder)
             self._store.delete(self._staging.claim(self._number))
 
     def _beat(self) -> None:
@@ -130,6 +130,14 @@ def claim_split(store: Store, split: str) -> Iterator[Claim]:
         yield claim
     finally:
         claim.release()
+
+
+def sweep(store: Store, prefix: str) -> None:
+    """Remove what killed writers left; a store that does not allow it is no reason to stop."""
+    try:
+        store.sweep(prefix)
+    except OSError as error:
+        _LOG.warning("what killed writers may have left stays: %s", error)
 
 
 def _take(store: Store, staging: Staging, split: str) -> Claim:
@@ -216,8 +224,8 @@ def read_claim(store: Store, split: str) -> ClaimRecord | None:
 
 def _last_claim(store: Store, staging: Staging) -> tuple[int, ClaimRecord | None]:
     """Return the highest claim's number and what it says; 0 if there is none."""
-    prefix = f"{staging.folder}claim-"
-    numbers = [staging.claim_number(name) for name in store.list_names(prefix, hidden=True)]
+    names = store.list_names(staging.claims_folder, hidden=True)
+    numbers = [staging.claim_number(name) for name in names]
     last = max((number for number in numbers if number is not None), default=0)
     if not last:
         return 0, None

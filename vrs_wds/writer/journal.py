@@ -121,13 +121,12 @@ class Journal:
             return file.read(columns=columns, use_threads=False).combine_chunks()
 
     def throw_away(self, *, names: list[str] | None = None) -> None:
-        """Remove everything but claims; entries first, job and commit last: this may be cut short.
+        """Remove everything; entries first, job and commit last: this may be cut short.
 
         Args:
             names: More files to remove, such as shards that had got their names.
         """
         listed = list(self._store.list_names(self._staging.folder, hidden=True))
-        listed = [name for name in listed if self._staging.claim_number(name) is None]
         entries = [name for name in listed if self._staging.entry_place(name) is not None]
         last = [self._staging.job, self._staging.commit]
         others = set(listed) - set(entries) - set(last)

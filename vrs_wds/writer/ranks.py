@@ -90,7 +90,7 @@ class Ranks:
             while any(map(self._read, self._others)) and time.monotonic() < end:
                 time.sleep(_pause())
             delete_all(store, list(store.list_names(folder, hidden=True)))
-            store.sweep(folder)
+            claims.sweep(store, folder)
 
     def wait_for(self, num_blocks: int, check: Callable[[], None]) -> None:
         """Wait until each block has its last shard.

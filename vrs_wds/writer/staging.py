@@ -3,13 +3,14 @@
 ::
 
     .train.writing/
-      claim-000001.json           who writes the split, and that it is alive
       job.json                    which source and options
       shard-000000-0000.tar       a complete shard: block 0, part 0
       shard-000000-0000.parquet   its rows of the index
       shard-000000-0000.json      its entry in the journal, written after the other two
       shard-000000-0001.end.json  `end`: no shard of this block follows
       commit.json                 all shards are there; they are being given their names
+    .train.claims/
+      claim-000001.json           who writes the split, and that it is alive
     .train.ranks/
       rank-000001.json            that a rank other than 0 is alive, or why it stopped
 
@@ -35,6 +36,7 @@ class Staging:
 
     def __init__(self, split: str) -> None:
         self.folder = f".{split}.writing/"
+        self.claims_folder = f".{split}.claims/"
         self.ranks_folder = f".{split}.ranks/"
 
     @property
@@ -57,18 +59,13 @@ class Staging:
         """The hub card, before it gets its name."""
         return f"{self.folder}README.md"
 
-    @property
-    def swept(self) -> tuple[str, ...]:
-        """Beginnings of the names that only the writer with the claim, and its helpers, write."""
-        return (f"{self.folder}shard-", self.job, self.commit, self.index, self.card)
-
     def claim(self, number: int) -> str:
         """The claim of the writer that is the `number`-th, from 1."""
-        return f"{self.folder}claim-{number:06d}.json"
+        return f"{self.claims_folder}claim-{number:06d}.json"
 
     def claim_number(self, name: str) -> int | None:
         """Undo `claim`; None for another name."""
-        match = re.fullmatch(r"claim-([0-9]+)\.json", name.removeprefix(self.folder))
+        match = re.fullmatch(r"claim-([0-9]+)\.json", name.removeprefix(self.claims_folder))
         return int(match[1]) if match else None
 
     def rank(self, rank: int) -> str:

@@ -15,7 +15,7 @@ from vrs_wds.sample import Source, SourceSample
 from vrs_wds.shard.manifest import Manifest, decode_manifest
 from vrs_wds.shard.names import index_name, manifest_name, shard_name
 from vrs_wds.storage.store import Store
-from vrs_wds.writer.claim import Claim, claim_split
+from vrs_wds.writer.claim import Claim, claim_split, sweep
 from vrs_wds.writer.commit import CompleteShard, make_manifest, publish, write_index
 from vrs_wds.writer.job import Job, check_same
 from vrs_wds.writer.journal import ShardEntry, delete_all
@@ -93,8 +93,7 @@ def write_split(
             raise
         team.end(claim, None)
         packer.journal.throw_away()
-        for prefix in packer.staging.swept:  # what killed tasks and ranks left
-            packer.store.sweep(prefix)
+        sweep(packer.store, packer.staging.folder)  # what killed tasks and ranks left
         return manifest
 
 
@@ -110,8 +109,8 @@ def _write_claimed(
     overwrite: bool,
 ) -> Manifest:
     store, split = packer.store, packer.split
-    for prefix in (*packer.staging.swept, f"{split}."):
-        store.sweep(prefix)
+    for prefix in (packer.staging.folder, f"{split}."):
+        sweep(store, prefix)
     commit = _commit_record(store, packer.staging)
     if commit is not None and (published := _published(store, split, commit)) is not None:
         packer.journal.throw_away()  # its writer was killed after the last step but this
