@@ -84,6 +84,11 @@ def parse_address(url: str) -> Address:
                 f"{root}/…: a folder's URL has no query; to read one signed file, use fsspec."
             )
         host, prefix = root, unquote(prefix)
+    elif "?" in rest:  # it may be a key: the message must not show it
+        raise ConfigError(
+            f"{root}/…: the URL of a bucket's folder has no query; give options and keys as "
+            "open_store(url, name=value), or in the environment."
+        )
     if not host or host == f"{scheme}://":
         raise ConfigError(f"{url}: expected a bucket, as in {scheme}://bucket/folder.")
     parts = [part for part in prefix.strip("/").split("/") if prefix.strip("/")]

@@ -38,11 +38,16 @@ class UploadSweeper:
         try:
             self._client = self._client or _boto3_client(address, self._options)
             return _abort_all(self._client, address.bucket, start)
-        except (BotoCoreError, ClientError) as error:
-            code = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
+        except ClientError as error:
+            code = (error.response or {}).get("Error", {}).get("Code", "?")
             raise StorageError(
                 f"{address.url_of(prefix)}: unfinished uploads cannot be removed: {code}. Keys "
                 "need s3:ListBucketMultipartUploads and s3:AbortMultipartUpload."
+            ) from None
+        except BotoCoreError as error:
+            raise StorageError(
+                f"{address.url_of(prefix)}: unfinished uploads cannot be listed: "
+                f"{type(error).__name__}."
             ) from None
 
     def _warn(self, prefix: str) -> None:

@@ -28,6 +28,8 @@ BEAT_SECONDS = 5.0
 PATIENCE_SECONDS = 30.0
 """A claim that nobody has written anew for so long is that of a dead writer."""
 _MAX_FAILURES = 20
+_HELD: set[str] = set()
+"""Tokens of the claims that this process holds."""
 
 
 class ClaimRecord(msgspec.Struct, kw_only=True):
@@ -57,6 +59,8 @@ class Claim:
         self._number = number
         self._record = record
         self._lost = ""
+        self._looked_at = time.monotonic()
+        _HELD.add(record.token)
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._beat, name="vrs_wds claim", daemon=True)
@@ -69,12 +73,19 @@ class Claim:
             self._record.state = state
             self._write()
 
+    @property
+    def token(self) -> str:
+        """Tells this writer from all others."""
+        return self._record.token
+
     def check(self) -> None:
-        """Raise if another writer has taken over.
+        """Raise if another writer has taken over. Asks the store if the last answer is old.
 
         Raises:
             SplitBusyError: then nothing may be written any more.
         """
+        if not self._lost and time.monotonic() - self._looked_at > 2 * BEAT_SECONDS:
+            self._look()
         if self._lost:
             raise SplitBusyError(self._lost)
 
@@ -84,12 +95,17 @@ class Claim:
         self.check()
 
     def release(self) -> None:
-        """Give the split free."""
+        """Give the split free; if the store does not answer, the next writer finds out."""
         self._stop.set()
         self._thread.join()
-        if not self._lost:
-            sweep(self._store, self._staging.claims_folder)
+        _HELD.discard(self._record.token)
+        if self._lost:
+            return
+        try:
             self._store.delete(self._staging.claim(self._number))
+        except OSError as error:
+            _LOG.warning("the claim could not be removed: %s", error)
+        sweep(self._store, self._staging.claims_folder)
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):
@@ -104,7 +120,9 @@ class Claim:
                 _LOG.warning("the claim could not be written anew: %s", error)
 
     def _look(self) -> None:
+        asked_at = time.monotonic()
         last, record = _last_claim(self._store, self._staging)
+        self._looked_at = asked_at
         if last == self._number and record is not None and record.token == self._record.token:
             return
         by = f"by {describe(record)} " if record is not None and last > self._number else ""
@@ -141,6 +159,7 @@ def sweep(store: Store, prefix: str) -> None:
 
 
 def _take(store: Store, staging: Staging, split: str) -> Claim:
+    why: OSError | None = None
     record = ClaimRecord(
         token=secrets.token_hex(8),
         host=os.uname().nodename,
@@ -148,8 +167,7 @@ def _take(store: Store, staging: Staging, split: str) -> Claim:
         pid=os.getpid(),
         started=_started(os.getpid()),
     )
-    failures = 0
-    while True:
+    for _ in range(_MAX_FAILURES):
         last, other = _last_claim(store, staging)
         if last and other is not None:
             if not _is_dead(store, staging, last, other):
@@ -161,12 +179,11 @@ def _take(store: Store, staging: Staging, split: str) -> Claim:
             )
         try:
             store.put_new(staging.claim(last + 1), msgspec.json.encode(record))
-        except FileExistsError:
-            continue  # somebody was faster: look at the claim again
-        except FileNotFoundError:
-            if (failures := failures + 1) > _MAX_FAILURES:
-                raise
-            continue  # somebody, at its end, took it for what a killed writer left
+        except (FileExistsError, FileNotFoundError) as error:
+            # Somebody was faster; or, at its end, took this for what a killed writer left.
+            why = error
+            time.sleep(0.02 + os.getpid() % 7 / 100)  # not all at the same moment
+            continue
         highest, now = _last_claim(store, staging)
         if highest != last + 1 or now is None or now.token != record.token:
             # Since the first look, a taker-over has removed the claim that it followed.
@@ -175,6 +192,10 @@ def _take(store: Store, staging: Staging, split: str) -> Claim:
         for number in range(1, last + 1):
             store.delete(staging.claim(number))
         return Claim(store, staging, last + 1, record)
+    raise StorageError(
+        f"{store.url_of(staging.claims_folder)}: cannot be claimed, tried {_MAX_FAILURES} times: "
+        f"{why}. Look whether something else has this name."
+    ) from why
 
 
 def _is_dead(store: Store, staging: Staging, number: int, other: ClaimRecord) -> bool:
@@ -214,6 +235,8 @@ def runs_here(record: ClaimRecord) -> bool | None:
     """Tell whether a claim's writer runs; None if it is not of this machine."""
     if not record.machine or record.machine != _machine():
         return None
+    if record.pid == os.getpid() and record.token not in _HELD:
+        return False  # its end was not to be written down
     return _started(record.pid) == record.started
 
 

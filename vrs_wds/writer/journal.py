@@ -1,9 +1,10 @@
 """Remembers, in the store, which shards of an unfinished write are complete."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -13,10 +14,13 @@ from vrs_wds.errors import ManifestError
 from vrs_wds.shard.manifest import ShardInfo
 from vrs_wds.storage.store import Store
 from vrs_wds.writer.job import Job
-from vrs_wds.writer.staging import Place, Staging
+from vrs_wds.writer.staging import EntryName, Place, Staging
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _THREADS = 16
-"""Small files that are fetched or deleted at once."""
+"""Files that are fetched, renamed or deleted at once."""
 
 
 class ShardEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +35,10 @@ class ShardEntry(msgspec.Struct, frozen=True, kw_only=True):
     """No shard of this block follows."""
     info: ShardInfo
     """Its url is that in the staging folder."""
+    etag: str
+    """The store's, when it was written."""
+    rows: str
+    """Name of its rows of the index."""
     extensions: tuple[str, ...]
     tasks: dict[str, tuple[int, int]]
     """For each task, samples with its sidecar, and things in them."""
@@ -43,6 +51,14 @@ class ShardEntry(msgspec.Struct, frozen=True, kw_only=True):
     def place(self) -> Place:
         """Block and part."""
         return Place(self.block, self.part)
+
+
+class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Which job is under way."""
+
+    job: Job
+    writers: tuple[str, ...]
+    """Tokens of the claims under which it was worked on: their shards count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,61 +80,67 @@ class Journal:
         self._store = store
         self._staging = staging
 
-    def job(self) -> Job | None:
+    def record(self) -> JobRecord | None:
         """Return the job that is under way, if there is one."""
         try:
-            return msgspec.json.decode(self._store.get(self._staging.job), type=Job)
+            return msgspec.json.decode(self._store.get(self._staging.job), type=JobRecord)
         except FileNotFoundError:
             return None
-        except msgspec.DecodeError as error:
+        except msgspec.MsgspecError as error:
             raise self._malformed(self._staging.job, error) from error
 
-    def begin(self, job: Job) -> None:
-        """Say which job is under way."""
-        self._store.put(self._staging.job, msgspec.json.format(msgspec.json.encode(job), indent=1))
+    def begin(self, job: Job, writers: Sequence[str]) -> None:
+        """Say which job is under way, and whose shards count."""
+        record = msgspec.json.encode(JobRecord(job=job, writers=tuple(writers)))
+        self._store.put(self._staging.job, msgspec.json.format(record, indent=1))
 
-    def places(self) -> dict[Place, bool]:
-        """Return the places of complete shards, and whether each ends its block.
+    def names(self, writers: Sequence[str]) -> list[EntryName]:
+        """Return the entries of shards that some writers completed, in order of their places.
 
-        Only those that follow each other from the first part of their block.
+        Only those that follow each other from the first part of their block. Where two writers
+        completed the same shard, one of the two.
         """
-        found: dict[int, dict[int, bool]] = defaultdict(dict)
+        found: dict[int, dict[int, EntryName]] = defaultdict(dict)
         for name in self._store.list_names(self._staging.folder, hidden=True):
-            if (entry := self._staging.entry_place(name)) is not None:
-                found[entry[0].block][entry[0].part] = entry[1]
-        return {
-            Place(block, part): parts[part]
-            for block, parts in sorted(found.items())
-            for part in _run(parts)
-        }
+            entry = self._staging.read_entry(name)
+            if entry is not None and entry.writer in writers:
+                found[entry.place.block].setdefault(entry.place.part, entry)
+        return [name for _, parts in sorted(found.items()) for name in _run(parts)]
 
-    def entries(self, places: dict[Place, bool]) -> list[ShardEntry]:
+    def complete(self) -> list[EntryName]:
+        """Return the entries of the job that is under way; see `names`."""
+        record = self.record()
+        return [] if record is None else self.names(record.writers)
+
+    def entries(self, names: Iterable[EntryName]) -> list[ShardEntry]:
         """Fetch entries, in order of their places."""
 
-        def fetch(item: tuple[Place, bool]) -> ShardEntry:
-            name = self._staging.entry(item[0], is_end=item[1])
+        def fetch(entry: EntryName) -> ShardEntry:
+            name = self._staging.entry(entry)
             try:
                 return msgspec.json.decode(self._store.get(name), type=ShardEntry)
-            except msgspec.DecodeError as error:
+            except msgspec.MsgspecError as error:
                 raise self._malformed(name, error) from error
 
-        with ThreadPoolExecutor(_THREADS) as pool:
-            return list(pool.map(fetch, sorted(places.items())))
+        return in_threads(fetch, sorted(names))
 
-    def add(self, entry: ShardEntry, rows: pa.Table) -> None:
+    def add(self, entry: ShardEntry, rows: pa.Table, writer: str) -> None:
         """Remember a shard that is complete."""
         sink = pa.BufferOutputStream()
         pq.write_table(rows, sink, compression="zstd")
-        self._store.put(self._staging.rows(entry.place), sink.getvalue().to_pybytes())
-        name = self._staging.entry(entry.place, is_end=entry.is_end)
+        self._store.put(entry.rows, sink.getvalue().to_pybytes())
+        name = self._staging.entry(EntryName(entry.place, writer, entry.is_end))
         self._store.put(name, msgspec.json.encode(entry))
 
-    def rows(self, place: Place, columns: list[str] | None = None) -> pa.Table:
+    def rows(self, entry: ShardEntry, columns: list[str] | None = None) -> pa.Table:
         """Return a shard's rows of the index; its own columns only."""
-        data = pa.BufferReader(self._store.get(self._staging.rows(place)))
-        # ParquetFile: read_table would take the names of folders for columns.
-        with pq.ParquetFile(data) as file:
-            return file.read(columns=columns, use_threads=False).combine_chunks()
+        try:
+            data = pa.BufferReader(self._store.get(entry.rows))
+            # ParquetFile: read_table would take the names of folders for columns.
+            with pq.ParquetFile(data) as file:
+                return file.read(columns=columns, use_threads=False).combine_chunks()
+        except (FileNotFoundError, pa.ArrowException) as error:
+            raise self._malformed(entry.rows, error) from error
 
     def throw_away(self, *, names: list[str] | None = None) -> None:
         """Remove everything; entries first, job and commit last: this may be cut short.
@@ -127,11 +149,11 @@ class Journal:
             names: More files to remove, such as shards that had got their names.
         """
         listed = list(self._store.list_names(self._staging.folder, hidden=True))
-        entries = [name for name in listed if self._staging.entry_place(name) is not None]
+        entries = [name for name in listed if self._staging.read_entry(name) is not None]
         last = [self._staging.job, self._staging.commit]
         others = set(listed) - set(entries) - set(last)
         for group in (entries, [*(names or []), *sorted(others)], last[:1], last[1:]):
-            delete_all(self._store, group)
+            in_threads(self._store.delete, group)
 
     def _malformed(self, name: str, error: Exception) -> ManifestError:
         return ManifestError(
@@ -161,17 +183,17 @@ def spans(entries: list[ShardEntry], num_samples: int | None, block_size: int) -
         block += 1
 
 
-def delete_all(store: Store, names: list[str]) -> None:
-    """Delete files, several at once."""
+def in_threads(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Apply a function to each item, several at once."""
     with ThreadPoolExecutor(_THREADS) as pool:
-        list(pool.map(store.delete, names))
+        return list(pool.map(work, items))
 
 
-def _run(parts: dict[int, bool]) -> list[int]:
+def _run(parts: dict[int, EntryName]) -> list[EntryName]:
     """Return the parts 0, 1, 2, ... as far as they go, up to the block's end."""
-    run: list[int] = []
+    run: list[EntryName] = []
     while len(run) in parts:
-        run.append(len(run))
-        if parts[run[-1]]:
+        run.append(parts[len(run)])
+        if run[-1].is_end:
             break
     return run

@@ -86,7 +86,7 @@ def check_source(packer: Packer, source: Source, entries: Sequence[ShardEntry]) 
 def _pass_over(packer: Packer, samples: Iterator[SourceSample], entries: list[ShardEntry]) -> None:
     """Take the samples of complete shards from an iterator, and see that they are the same."""
     for entry in entries:
-        keys = packer.journal.rows(entry.place, ["key"])["key"].to_pylist()
+        keys = packer.journal.rows(entry, ["key"])["key"].to_pylist()
         expected = {entry.start: entry.first, entry.stop - 1: entry.last}
         for number, key in enumerate(keys, entry.start):
             sample = next(samples, None)
@@ -98,6 +98,11 @@ def _pass_over(packer: Packer, samples: Iterator[SourceSample], entries: list[Sh
                 and digest(prepare_sample(sample, packer.config)) != expected[number]
             ):
                 raise _changed(packer, number, sample)
+    # The last block ended before its end because there was nothing more.
+    if entries and entries[-1].is_end and entries[-1].stop % packer.config.shards.max_samples:
+        sample = next(samples, None)
+        if sample is not None:
+            raise _changed(packer, entries[-1].stop, sample)
 
 
 def _changed(packer: Packer, number: int, sample: SourceSample | None) -> ResumeError:
@@ -116,7 +121,7 @@ class _Keys:
         self._source = source
         self._seen = KeySet()
         for entry in entries:
-            keys = packer.journal.rows(entry.place, ["key"])["key"].to_pylist()
+            keys = packer.journal.rows(entry, ["key"])["key"].to_pylist()
             if (twice := self._seen.add_many(keys, entry.start)) is not None:
                 raise twice_error(source, *twice)
 

@@ -23,6 +23,8 @@ class Packer:
     store: Store
     split: str
     config: ShardConfig
+    writer: str = ""
+    """Token of the claim under which this one writes."""
 
     @property
     def staging(self) -> Staging:
@@ -59,7 +61,7 @@ class Packer:
         while sample is not None:
             rest = replace(span, part=part, start=number)
             entry, rows, sample = self._write_shard(rest, sample, samples, check)
-            self.journal.add(entry, rows)
+            self.journal.add(entry, rows, self.writer)
             yield entry
             part, number = part + 1, entry.stop
 
@@ -75,14 +77,15 @@ class Packer:
         sample: PreparedSample | None = first
         last = first
         place = Place(span.block, span.part)
-        with self.store.open_writer(self.staging.shard(place)) as writer:
+        name = self.staging.shard(place, self.writer)
+        with self.store.open_writer(name) as writer:
             shard = ShardWriter(writer)
             while sample is not None and shard.fits(
                 packed_bytes(sample), max_samples=options.max_samples, max_bytes=options.max_bytes
             ):
                 shard.add(sample)
                 last, sample = sample, next(samples, None)
-            info = shard.close(self.staging.shard(place))
+            info = shard.close(name)
             check()
         rows, extensions, tasks = describe_rows(shard.rows)
         entry = ShardEntry(
@@ -92,6 +95,8 @@ class Packer:
             stop=span.start + len(shard.rows),
             is_end=sample is None,
             info=info,
+            etag=self.store.stat(name).etag,
+            rows=self.staging.rows(place, self.writer),
             extensions=extensions,
             tasks=tasks,
             first=digest(first),
@@ -105,13 +110,21 @@ def digest(sample: PreparedSample) -> int:
     return crc32c(b"".join(data for _, data in sample.members))
 
 
+def _renamed(error: SampleError, text: str) -> SampleError:
+    """Return an error of the same kind with another text."""
+    try:
+        return type(error)(text)
+    except TypeError:  # somebody's own, which takes something else
+        return SampleError(text)
+
+
 def _naming(samples: Iterator[PreparedSample], name: Callable[[], str]) -> Iterator[PreparedSample]:
     """Add the shard's name to what is wrong with a sample."""
     while True:
         try:
             sample = next(samples, None)
         except SampleError as error:
-            raise type(error)(f"{name()}: {error}") from error
+            raise _renamed(error, f"{name()}: {error}") from error
         if sample is None:
             return
         yield sample

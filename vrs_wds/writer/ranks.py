@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import chain, islice
 
 import msgspec
@@ -26,7 +27,7 @@ from vrs_wds.writer import claim as claims
 from vrs_wds.writer.claim import Claim, ClaimRecord, describe, read_claim, runs_here
 from vrs_wds.writer.engine import prepare_all
 from vrs_wds.writer.job import Job, differences
-from vrs_wds.writer.journal import ShardEntry, Span, delete_all, spans
+from vrs_wds.writer.journal import ShardEntry, Span, in_threads, spans
 from vrs_wds.writer.keys import KeySet
 from vrs_wds.writer.local import check_source, twice_error
 from vrs_wds.writer.pack import Packer
@@ -35,6 +36,7 @@ _LOG = logging.getLogger(__name__)
 
 START_SECONDS = 600.0
 """Ranks of a launcher may begin this far apart."""
+_TELL_SECONDS = 10.0
 _DONE = "done"
 
 
@@ -48,6 +50,23 @@ class RankRecord(msgspec.Struct, kw_only=True):
     """Why it stopped."""
 
 
+class Patience:
+    """How long ranks wait for each other at the beginning; says so now and then."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._end = time.monotonic() + START_SECONDS
+        self._told = time.monotonic() + _TELL_SECONDS
+
+    def lasts(self) -> bool:
+        """Tell whether to go on waiting."""
+        now = time.monotonic()
+        if now > self._told:
+            _LOG.warning("%s; gives up in %.0f s", self._what, max(0, self._end - now))
+            self._told = now + 6 * _TELL_SECONDS
+        return now < self._end
+
+
 class Ranks:
     """The other ranks, seen from rank 0. A world of one has none."""
 
@@ -56,6 +75,7 @@ class Ranks:
         self._job = job
         self._others = range(1, 1 if world is None else world.world_size)
         self._seen: dict[int, tuple[RankRecord | None, float]] = {}
+        self._silent: set[int] = set()
 
     def begin(self, claim: Claim) -> None:
         """Wait until every rank is there, with the same job; then let them begin.
@@ -66,17 +86,20 @@ class Ranks:
         for rank in self._others:  # what an earlier launch left; living ranks write theirs anew
             self._packer.store.delete(self._packer.staging.rank(rank))
         tokens: dict[int, str] = {}
-        end = time.monotonic() + START_SECONDS
-        while len(tokens) < len(self._others):
-            for rank in self._others:
-                if rank not in tokens and (record := self._read(rank)) is not None:
+        patience = Patience(
+            f"rank 0 of {len(self._others) + 1}, as the launcher's environment says, waits for the "
+            "others to begin"
+        )
+        while missing := sorted(set(self._others) - tokens.keys()):
+            for rank in missing:
+                if (record := self._read(rank)) is not None:
                     self._check_job(rank, record)
                     tokens[rank] = record.token
-            if time.monotonic() > end:
-                missing = sorted(set(self._others) - tokens.keys())
+            if len(tokens) == len(self._others):
+                break
+            if not patience.lasts():
                 raise RankError(f"ranks {missing} have not begun within {START_SECONDS:.0f} s.")
-            if len(tokens) < len(self._others):
-                time.sleep(_pause())
+            time.sleep(_pause())
         if tokens:
             claim.announce(ranks=tokens)
 
@@ -87,9 +110,10 @@ class Ranks:
             if self._others:
                 claim.announce(state=_DONE if error is None else f"{type(error).__name__}: {error}")
             end = time.monotonic() + claims.PATIENCE_SECONDS
-            while any(map(self._read, self._others)) and time.monotonic() < end:
+            living = set(self._others) - self._silent
+            while any(map(self._read, living)) and time.monotonic() < end:
                 time.sleep(_pause())
-            delete_all(store, list(store.list_names(folder, hidden=True)))
+            in_threads(store.delete, list(store.list_names(folder, hidden=True)))
             claims.sweep(store, folder)
 
     def wait_for(self, num_blocks: int, check: Callable[[], None]) -> None:
@@ -100,8 +124,8 @@ class Ranks:
         """
         world_size = len(self._others) + 1
         while True:
-            places = self._packer.journal.places()
-            ended = {place.block for place, is_end in places.items() if is_end}
+            names = self._packer.journal.complete()
+            ended = {name.place.block for name in names if name.is_end}
             missing = [block for block in range(num_blocks) if block not in ended]
             if not missing:
                 return
@@ -118,6 +142,7 @@ class Ranks:
         since = since if record == before else now
         self._seen[rank] = (record, since)
         if now - since > claims.PATIENCE_SECONDS:
+            self._silent.add(rank)
             raise RankError(
                 f"rank {rank} has given no sign of life for {claims.PATIENCE_SECONDS:.0f} s. "
                 "Complete shards are kept: start all ranks again."
@@ -148,8 +173,8 @@ def follow_rank_0(
     """
     store, split = packer.store, packer.split
     with _living(packer, job, world.rank) as follower:
-        follower.wait_for_begin()
-        entries = packer.journal.entries(packer.journal.places())
+        packer = replace(packer, writer=follower.wait_for_begin())
+        entries = packer.journal.entries(packer.journal.complete())
         check_source(packer, source, [e for e in entries if _mine(e.block, world)])
         pack_blocks(packer, source, entries, world, num_workers=num_workers,
                     check=follower.check, count=lambda _: None)  # fmt: skip
@@ -220,8 +245,8 @@ def refuse_twice(packer: Packer, source: Source) -> None:
     """
     keys = KeySet()
     try:
-        for entry in packer.journal.entries(packer.journal.places()):
-            column = packer.journal.rows(entry.place, ["key"])["key"].to_pylist()
+        for entry in packer.journal.entries(packer.journal.complete()):
+            column = packer.journal.rows(entry, ["key"])["key"].to_pylist()
             if (twice := keys.add_many(column, entry.start)) is not None:
                 raise twice_error(source, *twice)
     finally:
@@ -246,14 +271,14 @@ class _Follower:
         self._write()
         self._thread.start()
 
-    def wait_for_begin(self) -> None:
-        """Wait until rank 0 knows of this rank."""
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end:
+    def wait_for_begin(self) -> str:
+        """Wait until rank 0 knows of this rank; return the token of its claim."""
+        patience = Patience(f"rank {self._rank} waits for rank 0 to begin")
+        while patience.lasts():
             claim = read_claim(self._packer.store, self._packer.split)
             if claim is not None and claim.ranks.get(self._rank) == self._record.token:
                 self._claim = claim.token
-                return
+                return claim.token
             if claim is not None and claim.state not in ("", _DONE):
                 raise RankError(f"rank 0 stopped: {claim.state}")
             time.sleep(_pause())

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from vrs_wds.errors import ConfigError, VrsWdsError
+from vrs_wds.errors import ConfigError
 from vrs_wds.sample import Source
 from vrs_wds.tasks.registry import register_task, registered_tasks
 from vrs_wds.tasks.task import Task
@@ -79,7 +79,7 @@ def _result(ray: Any, task: Any) -> int:  # noqa: ANN401 - Ray's own types
     try:
         return int(ray.get(task))
     except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, VrsWdsError):
+        if isinstance(error.cause, Exception):
             raise error.cause from error
         raise
 

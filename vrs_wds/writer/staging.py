@@ -3,11 +3,11 @@
 ::
 
     .train.writing/
-      job.json                    which source and options
-      shard-000000-0000.tar       a complete shard: block 0, part 0
-      shard-000000-0000.parquet   its rows of the index
-      shard-000000-0000.json      its entry in the journal, written after the other two
-      shard-000000-0001.end.json  `end`: no shard of this block follows
+      job.json                    which source and options, and whose shards count
+      shard-000000-0000.T.tar       a complete shard: block 0, part 0, by the writer T
+      shard-000000-0000.T.parquet   its rows of the index
+      shard-000000-0000.T.json      its entry in the journal, written after the other two
+      shard-000000-0001.T.end.json  `end`: no shard of this block follows
       commit.json                 all shards are there; they are being given their names
     .train.claims/
       claim-000001.json           who writes the split, and that it is alive
@@ -16,7 +16,8 @@
 
 A *block* is a run of `shards.max_samples` samples of the source. A shard never reaches into the
 next block, so that blocks can be packed in any order, by anybody; shards get their numbers when all
-are there.
+are there. What a writer that was thought dead still writes has names of its own, and counts only if
+`job.json` names that writer.
 """
 
 import re
@@ -29,6 +30,17 @@ class Place:
 
     block: int
     part: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class EntryName:
+    """What the name of a shard's entry says."""
+
+    place: Place
+    writer: str
+    """Token of the claim under which it was written."""
+    is_end: bool
+    """No shard of this block follows."""
 
 
 class Staging:
@@ -72,23 +84,25 @@ class Staging:
         """What a rank says of itself."""
         return f"{self.ranks_folder}rank-{rank:06d}.json"
 
-    def shard(self, place: Place) -> str:
+    def shard(self, place: Place, writer: str) -> str:
         """A shard, before it gets its name."""
-        return f"{self._stem(place)}.tar"
+        return f"{self._stem(place, writer)}.tar"
 
-    def rows(self, place: Place) -> str:
+    def rows(self, place: Place, writer: str) -> str:
         """A shard's rows of the index."""
-        return f"{self._stem(place)}.parquet"
+        return f"{self._stem(place, writer)}.parquet"
 
-    def entry(self, place: Place, *, is_end: bool) -> str:
+    def entry(self, name: EntryName) -> str:
         """A shard's entry in the journal."""
-        return f"{self._stem(place)}{'.end' if is_end else ''}.json"
+        return f"{self._stem(name.place, name.writer)}{'.end' if name.is_end else ''}.json"
 
-    def entry_place(self, name: str) -> tuple[Place, bool] | None:
+    def read_entry(self, name: str) -> EntryName | None:
         """Undo `entry`; None for another name."""
-        pattern = r"shard-([0-9]+)-([0-9]+)(\.end)?\.json"
+        pattern = r"shard-([0-9]+)-([0-9]+)\.([0-9a-f]+)(\.end)?\.json"
         match = re.fullmatch(pattern, name.removeprefix(self.folder))
-        return (Place(int(match[1]), int(match[2])), bool(match[3])) if match else None
+        if match is None:
+            return None
+        return EntryName(Place(int(match[1]), int(match[2])), match[3], bool(match[4]))
 
-    def _stem(self, place: Place) -> str:
-        return f"{self.folder}shard-{place.block:06d}-{place.part:04d}"
+    def _stem(self, place: Place, writer: str) -> str:
+        return f"{self.folder}shard-{place.block:06d}-{place.part:04d}.{writer}"

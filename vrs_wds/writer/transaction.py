@@ -1,16 +1,24 @@
 """One write of a split: claimed, begun or gone on with, filled, and made visible at once."""
 
 import contextlib
+import hashlib
 import logging
 import re
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol, cast
 
 import msgspec
 
-from vrs_wds.errors import ConfigError, DatasetExistsError, SourceError, StorageError
+from vrs_wds.errors import (
+    ConfigError,
+    DatasetExistsError,
+    ManifestError,
+    ResumeError,
+    SourceError,
+    StorageError,
+)
 from vrs_wds.sample import Source, SourceSample
 from vrs_wds.shard.manifest import Manifest, decode_manifest
 from vrs_wds.shard.names import index_name, manifest_name, shard_name
@@ -18,15 +26,11 @@ from vrs_wds.storage.store import Store
 from vrs_wds.writer.claim import Claim, claim_split, sweep
 from vrs_wds.writer.commit import CompleteShard, make_manifest, publish, write_index
 from vrs_wds.writer.job import Job, check_same
-from vrs_wds.writer.journal import ShardEntry, delete_all
+from vrs_wds.writer.journal import ShardEntry, in_threads
 from vrs_wds.writer.local import check_source
 from vrs_wds.writer.pack import Packer
-from vrs_wds.writer.staging import Staging
 
 _LOG = logging.getLogger(__name__)
-
-_THREADS = 16
-"""Shards that get their names at once."""
 
 
 class CommitRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +39,9 @@ class CommitRecord(msgspec.Struct, frozen=True, kw_only=True):
     job: Job
     fingerprint: str
     old: tuple[str, ...]
-    """Files of the split that is replaced."""
+    """Files of the split that is replaced, the manifest first."""
+    old_manifest: str
+    """SHA-256 of the manifest that is replaced; empty if there was none."""
     new: tuple[tuple[str, str], ...]
     """Staged name and name of each shard."""
 
@@ -44,10 +50,10 @@ class CommitRecord(msgspec.Struct, frozen=True, kw_only=True):
 class Begun:
     """A write that may go on."""
 
+    packer: Packer
+    """Writes under this claim."""
     entries: list[ShardEntry]
     """Shards that are complete."""
-    old: tuple[str, ...]
-    """Files that the new split replaces, the manifest first."""
     check: Callable[[], None]
     """Raises if another writer has taken over."""
 
@@ -109,9 +115,10 @@ def _write_claimed(
     overwrite: bool,
 ) -> Manifest:
     store, split = packer.store, packer.split
+    packer = replace(packer, writer=claim.token)
     for prefix in (packer.staging.folder, f"{split}."):
         sweep(store, prefix)
-    commit = _commit_record(store, packer.staging)
+    commit = _commit_record(packer, resume=resume)
     if commit is not None and (published := _published(store, split, commit)) is not None:
         packer.journal.throw_away()  # its writer was killed after the last step but this
         if resume and commit.job == job:
@@ -119,16 +126,18 @@ def _write_claimed(
             return published
         commit = None
     if resume and commit is not None and commit.job == job:
-        old = commit.old
+        old, old_manifest = commit.old, commit.old_manifest
     else:
         old = _files_in_the_way(packer, commit, overwrite=overwrite)
-    begun = Begun(_begin(packer, source, job, commit, resume=resume), old, claim.check)
+        old_manifest = _digest(store, manifest_name(split))
+    entries, writers = _begin(packer, source, job, commit, resume=resume)
     try:
         team.begin(claim)
-        fill(begun)
-        return _commit(packer, claim, job, old)
+        fill(Begun(packer, entries, claim.check))
+        entries = packer.journal.entries(packer.journal.names(writers))
+        return _commit(packer, claim, job, entries, (old, old_manifest))
     except BaseException as error:
-        _leave(packer, claim, error)
+        _leave(packer, claim, writers, error)
         raise
 
 
@@ -139,110 +148,179 @@ def _begin(
     commit: CommitRecord | None,
     *,
     resume: bool,
-) -> list[ShardEntry]:
-    """Return the entries of an unfinished write of this job; else begin anew."""
+) -> tuple[list[ShardEntry], tuple[str, ...]]:
+    """Return the entries of an unfinished write of this job, or none; and whose shards count."""
     store, journal = packer.store, packer.journal
-    before, places = journal.job(), journal.places()
-    if not resume or before is None or not places:
+    before = journal.record() if resume else None
+    names = [] if before is None else journal.names(before.writers)
+    if before is None or not names:
         journal.throw_away(names=_moved(store, commit))
-        journal.begin(job)
-        return []
+        journal.begin(job, [packer.writer])
+        return [], (packer.writer,)
     where = store.url_of(packer.staging.folder)
-    check_same(before, job, where, f"{len(places)} shards are complete")
-    entries = journal.entries(places)
+    check_same(before.job, job, where, f"{len(names)} shards are complete")
+    entries = journal.entries(names)
     if isinstance(source, Source):
         check_source(packer, source, entries)
     _LOG.info("%s: going on after %d complete shards", where, len(entries))
-    return entries
+    writers = (*before.writers, packer.writer)
+    journal.begin(job, writers)
+    return entries, writers
 
 
-def _leave(packer: Packer, claim: Claim, error: BaseException) -> None:
-    """Remove what is of no use to a later run; say what is kept."""
-    with contextlib.suppress(OSError):  # what went wrong first counts
+def _leave(packer: Packer, claim: Claim, writers: Sequence[str], error: BaseException) -> None:
+    """Remove what is of no use to a later run; say what is kept.
+
+    Raises:
+        SplitBusyError: if another writer has taken over: that explains whatever went wrong.
+    """
+    with contextlib.suppress(StorageError):  # what went wrong first counts
         claim.check_now()
-        if not (places := packer.journal.places()):
+        if not (names := packer.journal.names(writers)):
             packer.journal.throw_away()
-            return
-        error.add_note(
-            f"{len(places)} complete shards are kept in "
-            f"{packer.store.url_of(packer.staging.folder)}: the same call goes on from there; "
-            "resume=False (--no-resume) begins anew."
-        )
+        elif not isinstance(error, ResumeError | ManifestError):
+            error.add_note(
+                f"{len(names)} complete shards are kept in "
+                f"{packer.store.url_of(packer.staging.folder)}: the same call goes on from there; "
+                "resume=False (--no-resume) begins anew."
+            )
 
 
-def _commit(packer: Packer, claim: Claim, job: Job, old: tuple[str, ...]) -> Manifest:
+def _commit(
+    packer: Packer,
+    claim: Claim,
+    job: Job,
+    entries: Sequence[ShardEntry],
+    replaced: tuple[tuple[str, ...], str],
+) -> Manifest:
     """Make index and manifest of all entries, give the shards their names, and publish."""
     store, split = packer.store, packer.split
-    entries = packer.journal.entries(packer.journal.places())
     if not entries:
         raise SourceError(f"split {split!r}: the source has no samples.")
     names = [shard_name(packer.config.shards.name, split, i) for i in range(len(entries))]
     if len(set(names)) < len(names):
         raise ConfigError(f"shards.name: gives one name to several of {len(names)} shards.")
+    moves = tuple((entry.info.url, name) for entry, name in zip(entries, names, strict=True))
+    in_threads(partial(_check_staged, store), list(zip(entries, names, strict=True)))
     shards = [
         CompleteShard(
             info=msgspec.structs.replace(entry.info, url=name),
             extensions=entry.extensions,
             tasks=entry.tasks,
-            rows=lambda place=entry.place: packer.journal.rows(place),  # type: ignore[misc]
+            rows=partial(packer.journal.rows, entry),
         )
         for entry, name in zip(entries, names, strict=True)
     ]
     manifest = make_manifest(split, shards, write_index(store, split, shards))
-    moves = tuple((entry.info.url, name) for entry, name in zip(entries, names, strict=True))
-    record = CommitRecord(job=job, fingerprint=manifest.vrs_wds.fingerprint, old=old, new=moves)
-    claim.check_now()
+    record = CommitRecord(
+        job=job,
+        fingerprint=manifest.vrs_wds.fingerprint,
+        old=replaced[0],
+        old_manifest=replaced[1],
+        new=moves,
+    )
     store.put(packer.staging.commit, msgspec.json.encode(record))
-    _move(store, record, {entry.info.url: entry.info.filesize for entry in entries})
+    _move(store, record, split, claim)
     claim.check_now()
     try:
         publish(store, manifest)
     except FileExistsError as error:
-        raise DatasetExistsError(
-            f"{store.url_of(manifest_name(split))}: the split {split!r} was made by another writer "
-            "meanwhile."
-        ) from error
+        raise _made_meanwhile(store, split) from error
     return manifest
 
 
-def _move(store: Store, record: CommitRecord, sizes: dict[str, int]) -> None:
+def _check_staged(store: Store, pair: tuple[ShardEntry, str]) -> None:
+    """See that a shard is there as it was written: staged, or under its name already.
+
+    Raises:
+        ResumeError: if it is not.
+    """
+    entry, name = pair
+    info = entry.info
+    try:
+        stat = store.stat(info.url)
+        if stat.size == info.filesize and entry.etag and stat.etag == entry.etag:
+            return
+        found = info.url  # in a folder that was copied, etags are others
+    except FileNotFoundError:
+        found = name  # it was moved before the one who did it was stopped
+    if _digest(store, found) != info.sha256:
+        raise ResumeError(
+            f"{store.url_of(info.url)}: a complete shard of this write is no longer there, or was "
+            "changed. Begin anew: resume=False (--no-resume)."
+        )
+
+
+def _move(store: Store, record: CommitRecord, split: str, claim: Claim) -> None:
     """Remove the old split, its manifest first, and give the shards their names."""
+    claim.check_now()
+    if _digest(store, manifest_name(split)) not in ("", record.old_manifest):
+        raise _made_meanwhile(store, split)
     final = {name for _, name in record.new}
     for name in record.old[:2]:  # manifest and index
         store.delete(name)
-    delete_all(store, [name for name in record.old[2:] if name not in final])
+
+    def delete(name: str) -> None:
+        claim.check()
+        store.delete(name)
 
     def move(pair: tuple[str, str]) -> None:
-        staged, name = pair
-        try:
-            store.rename(staged, name)
-        except FileNotFoundError as error:
-            # Moved before this writer, or the one before it, was stopped.
-            if not store.exists(name) or store.size_of(name) != sizes[staged]:
-                raise StorageError(
-                    f"{store.url_of(staged)}: a complete shard of this write is no longer there. "
-                    "Begin anew: resume=False (--no-resume)."
-                ) from error
+        claim.check()
+        with contextlib.suppress(FileNotFoundError):  # moved before; `_check_staged` has looked
+            store.rename(*pair)
 
-    with ThreadPoolExecutor(_THREADS) as pool:
-        list(pool.map(move, record.new))
+    in_threads(delete, [name for name in record.old[2:] if name not in final])
+    in_threads(move, record.new)
 
 
-def _commit_record(store: Store, staging: Staging) -> CommitRecord | None:
+def _made_meanwhile(store: Store, split: str) -> DatasetExistsError:
+    return DatasetExistsError(
+        f"{store.url_of(manifest_name(split))}: the split {split!r} was made by another writer "
+        "meanwhile. Nothing of it was changed."
+    )
+
+
+def _digest(store: Store, name: str) -> str:
+    """Return a file's SHA-256; empty if there is none."""
     try:
-        return msgspec.json.decode(store.get(staging.commit), type=CommitRecord)
+        with store.open_reader(name) as file:
+            return hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
+    except FileNotFoundError:
+        return ""
+
+
+def _commit_record(packer: Packer, *, resume: bool) -> CommitRecord | None:
+    name = packer.staging.commit
+    try:
+        return msgspec.json.decode(packer.store.get(name), type=CommitRecord)
     except FileNotFoundError:
         return None
+    except msgspec.MsgspecError as error:
+        if not resume:
+            return None
+        raise ManifestError(
+            f"{packer.store.url_of(name)}: expected a writer's record of a commit, found {error}. "
+            "Throw the unfinished write away: resume=False (--no-resume)."
+        ) from error
 
 
 def _published(store: Store, split: str, commit: CommitRecord) -> Manifest | None:
     """Return the manifest if it is that of the commit."""
     try:
-        data = store.get(manifest_name(split))
+        manifest = _read_manifest(store, split)
     except FileNotFoundError:
         return None
-    manifest = decode_manifest(data, where=store.url_of(manifest_name(split)))
     return manifest if manifest.vrs_wds.fingerprint == commit.fingerprint else None
+
+
+def _read_manifest(store: Store, split: str) -> Manifest:
+    where = store.url_of(manifest_name(split))
+    try:
+        return decode_manifest(store.get(manifest_name(split)), where=where)
+    except ManifestError as error:
+        raise ManifestError(
+            f"{error} It is not replaced: move it away, or write to another folder."
+        ) from error
 
 
 def _moved(store: Store, commit: CommitRecord | None) -> list[str]:
@@ -267,8 +345,7 @@ def _files_in_the_way(
         if name not in ours and _is_shard(name, split, pattern)
     ]
     if store.exists(manifest_name(split)):
-        data = store.get(manifest_name(split))
-        old = decode_manifest(data, where=store.url_of(manifest_name(split)))
+        old = _read_manifest(store, split)
         # Shards that were indexed as this split under other names are somebody else's.
         own = re.compile(rf"{re.escape(split)}-[0-9].*\.tar")
         shards += [shard.url for shard in old.shardlist if own.fullmatch(shard.url)]

@@ -16,7 +16,6 @@ from vrs_wds.storage.open import open_store
 from vrs_wds.storage.store import Location, Store
 from vrs_wds.writer.card import check_card
 from vrs_wds.writer.job import make_job
-from vrs_wds.writer.journal import ShardEntry
 from vrs_wds.writer.local import pack_locally
 from vrs_wds.writer.options import ShardConfig
 from vrs_wds.writer.pack import Packer
@@ -24,8 +23,6 @@ from vrs_wds.writer.ranks import Ranks, follow_rank_0, pack_as_rank_0
 from vrs_wds.writer.transaction import Begun, write_split
 
 Engine = Literal["local", "ray"]
-Entries = list[ShardEntry]
-Check = Callable[[], None]
 Count = Callable[[int], object]
 
 
@@ -121,23 +118,29 @@ def write_shards(
             desc=f"write {split}",
             disable=hidden,
         ) as bar:
-            engines[engine](begun.entries, begun.check, bar.update)
+            engines[engine](begun, bar.update)
 
-    def locally(entries: Entries, check: Check, count: Count) -> None:
+    def locally(begun: Begun, count: Count) -> None:
         if world is None or world.world_size == 1:
-            pack_locally(packer, source, entries, num_workers=num_workers, check=check, count=count)
+            pack_locally(
+                begun.packer, source, begun.entries,
+                num_workers=num_workers, check=begun.check, count=count,
+            )  # fmt: skip
         else:
             assert isinstance(source, Source)  # noqa: S101 - _checked says so
             pack_as_rank_0(
-                packer, source, entries, world, ranks,
-                num_workers=num_workers, check=check, count=count,
+                begun.packer, source, begun.entries, world, ranks,
+                num_workers=num_workers, check=begun.check, count=count,
             )  # fmt: skip
 
-    def with_ray(entries: Entries, check: Check, count: Count) -> None:
+    def with_ray(begun: Begun, count: Count) -> None:
         from vrs_wds.writer.ray_engine import pack_with_ray
 
         assert isinstance(source, Source)  # noqa: S101 - _checked says so
-        pack_with_ray(packer, source, entries, num_tasks=num_workers, check=check, count=count)
+        pack_with_ray(
+            begun.packer, source, begun.entries,
+            num_tasks=num_workers, check=begun.check, count=count,
+        )  # fmt: skip
 
     engines = {"local": locally, "ray": with_ray}
     manifest = write_split(packer, source, job, fill, ranks, resume=resume, overwrite=overwrite)
