@@ -64,7 +64,7 @@ def test_the_others_notice_that_a_rank_is_gone(
     slow = quick | {"SLOW": "0.02"}
     processes = ranks(start, tmp_path, 3, **slow)
     journal = tmp_path / ".train.writing"
-    while not list(journal.glob("*-0000.end.json")):  # all have begun
+    while not list(journal.glob("*-0000.*.end.json")):  # all have begun
         assert all(process.poll() is None for process in processes)
     os.kill(processes[victim].pid, signal.SIGKILL)
     for rank, process in enumerate(processes):
@@ -122,7 +122,7 @@ def test_ranks_without_work_wait_for_the_end(
     assert outputs == [["begin", "30"]] * 3
 
     one = start(tmp_path / "out")
-    while not list((tmp_path / "out").glob(".train.writing/shard-000019-0000.end.json")):
+    while not list((tmp_path / "out").glob(".train.writing/shard-000019-0000.*.end.json")):
         assert one.poll() is None
     one.kill()
     one.communicate()
