@@ -15,7 +15,7 @@ from vrs_wds.reader.dataset import open_dataset
 from vrs_wds.reader.verify import verify
 from vrs_wds.sample import SourceSample
 from vrs_wds.storage.local import LocalStore
-from vrs_wds.writer import journal, transaction
+from vrs_wds.writer import claim, journal, transaction
 from vrs_wds.writer.options import ShardConfig, ShardOptions
 from vrs_wds.writer.write import write_shards
 
@@ -251,6 +251,7 @@ def _killed_at(step: int, monkeypatch: pytest.MonkeyPatch, call: Callable[[], ob
     with monkeypatch.context() as patch:
         patch.setattr(transaction, "write_index", last_shard_is_there)
         patch.setattr(journal, "_THREADS", 1)
+        patch.setattr(claim, "BEAT_SECONDS", 1000)  # its thread would be killed too, and say so
         for name in ("put", "put_new", "rename", "delete"):
             patch.setattr(LocalStore, name, counting(getattr(LocalStore, name)))
         try:
