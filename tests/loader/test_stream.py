@@ -1,7 +1,9 @@
 """`stream`: a `wds.DataPipeline`."""
 
+from collections.abc import Callable
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from vrs_wds.order.world import World
 from vrs_wds.pipeline.batch import Batch
 from vrs_wds.pipeline.decode import Decode
 from vrs_wds.pipeline.targets import Targets
-from vrs_wds.reader.dataset import ShardedDataset
+from vrs_wds.reader.dataset import ShardedDataset, open_dataset
 
 
 def keys(samples: Any) -> list[str]:
@@ -114,6 +116,36 @@ def test_workers_of_a_data_loader_share_the_samples(small_root: Path) -> None:
 
     assert sorted(first) == sorted(second) == sorted(keys(stream(small_root)))
     assert first != second
+
+
+class WorkerInfo(NamedTuple):
+    """What `torch.utils.data.get_worker_info` tells a worker."""
+
+    id: int
+    num_workers: int
+
+
+@pytest.fixture
+def as_worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
+    """Return how to be a worker of a `DataLoader`."""
+    return lambda worker, num_workers: monkeypatch.setattr(
+        torch.utils.data, "get_worker_info", lambda: WorkerInfo(worker, num_workers)
+    )
+
+
+@pytest.mark.parametrize("shards", [True, False])
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_a_given_rank_is_shared_by_its_workers(
+    small_root: Path, as_worker: Callable[[int, int], None], shards: bool, world_size: int
+) -> None:
+    """A world that names no workers does not hide those of a `DataLoader`."""
+    url = f"{small_root}/train-{{000000..000003}}.tar" if shards else str(small_root)
+    found = []
+    for rank, worker in product(range(world_size), range(2)):
+        as_worker(worker, 2)
+        found += keys(stream(url, world=World(rank, world_size)))
+
+    assert sorted(found) == sorted(open_dataset(small_root).column("key"))
 
 
 def test_repr_shows_the_stages(small_root: Path) -> None:

@@ -13,7 +13,7 @@ import webdataset as wds
 from webdataset.compat import FluidInterface
 
 from vrs_wds.errors import ConfigError
-from vrs_wds.loader.detect import detect_world
+from vrs_wds.loader.detect import world_of
 from vrs_wds.loader.order import DatasetOrder, needed_extensions
 from vrs_wds.markup import tree
 from vrs_wds.order.epochs import check_epoch
@@ -65,7 +65,7 @@ class Stream(wds.DataPipeline, FluidInterface):  # type: ignore[misc]  # webdata
         """Yield the items of an epoch."""
         if self.epoch_length < 0:
             return super().__iter__()  # type: ignore[no-any-return]
-        world = detect_world()
+        world = world_of(getattr(self.pipeline[0], "world", None))
         share = share_of(world.worker, world.num_workers, self.epoch_length)
         return islice(self._repeated(), share)
 
@@ -96,7 +96,7 @@ class IndexedSource:
     extensions: tuple[str, ...]
     """Members that are read."""
     world: World | None
-    """Which part is read; None finds out where it runs."""
+    """Which part is read; see `world_of`."""
     epoch: torch.Tensor
     """One int64 in shared memory, so that worker processes see it change."""
     passes: list[int] = field(default_factory=lambda: [0, 0])
@@ -126,7 +126,7 @@ class IndexedSource:
 
     def place(self) -> tuple[World, DatasetOrder]:
         """Return which reader this is, and the order that all of them share."""
-        world = detect_world() if self.world is None else self.world
+        world = world_of(self.world)
         size = _CHUNK * world.num_readers
         return world, DatasetOrder(self.dataset, replace(self.options, global_batch_size=size))
 
@@ -145,7 +145,7 @@ class SequentialSource:
 
     def __call__(self) -> Iterator[SampleDict]:
         """Yield raw samples. Shards are dealt to readers whole."""
-        world = detect_world() if self.world is None else self.world
+        world = world_of(self.world)
         for shard in self.shards[world.reader :: world.num_readers]:
             for sample in read_shard(shard, self.store):
                 yield sample.to_dict()
@@ -184,7 +184,8 @@ def stream(
         num_streams: Places of the dataset that are read in turn, when shuffled.
         seed: With the epoch decides the order.
         epoch: The first epoch; `set_epoch` chooses another.
-        world: Which part is read; None finds out from torch or the launcher.
+        world: Which part is read; None finds out from torch or the launcher. One that names no
+            workers, such as `World()`, fixes the rank: workers of a `DataLoader` share its part.
 
     Raises:
         DatasetNotFound: if there is nothing of that name.
