@@ -3,13 +3,14 @@
 import math
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from vrs_wds.errors import ConfigError
-from vrs_wds.loader.batches import MAX_CHUNK, Results, read_in_threads, sift_batch
+from vrs_wds.loader.batches import MAX_CHUNK, Results, find_good, read_in_threads, sift_batch
 from vrs_wds.loader.decoded_cache import DecodedCache
 from vrs_wds.loader.detect import detect_world
 from vrs_wds.loader.executor import ChunkReader
@@ -111,7 +112,8 @@ class StreamingLoader:
             persistent_workers: Keep the processes between epochs.
             pin_memory: Put tensors into pinned memory, if there is a CUDA device.
             max_skipped: Bad samples that may be skipped in all, each counted once an epoch however
-                many examples it has; 0 raises the first one's error.
+                many examples it has; 0 raises the first one's error. Where all of a batch are
+                skipped, another sample stands in with False in the mask.
             quarantine: JSON-lines file that skipped samples are appended to.
             world: Rank and world size; None finds out from torch or the launcher.
 
@@ -256,11 +258,12 @@ class StreamingLoader:
         self, results: Generator[tuple[RankBatch, Results]], epoch: int, start: int, run: int
     ) -> Iterator[dict[str, Any]]:
         """Make one batch of each planned one."""
-        spare = None
         try:
             for number, (planned, samples) in enumerate(results, start=start):
-                good, mask = sift_batch(planned, samples, self._faults, spare)
-                spare = good[0]
+                stand_in = partial(
+                    find_good, self._reader.fresh(), self.order, self.world, epoch, number
+                )
+                good, mask = sift_batch(planned, samples, self._faults, stand_in)
                 batch = collate(good, self.batch.ragged)
                 batch["mask"] = mask
                 if run == self._run:  # else another iteration says where the loader stands
