@@ -97,7 +97,9 @@ class StreamingLoader:
                 each decode the images that they share: make `num_streams` a multiple of the
                 ranks.) `__item__` tells which example it is.
             shuffle: Give the samples in a random order.
-            window: How far, in samples, a sample moves beyond the shuffling of shards.
+            window: How far, in samples, a sample moves beyond the shuffling of shards. As long as
+                `window` times `num_streams` covers the dataset, everything is mixed with all that
+                is in its stream; beyond, neighbours of the dataset meet more often than by chance.
             num_streams: Places of the dataset that a global batch draws from, when shuffled; a
                 multiple of the number of ranks lets each rank read shards of its own.
             seed: With the epoch decides the order.

@@ -180,7 +180,9 @@ def stream(
         tasks: Tasks whose sidecars are read, together with `meta.json`, the image and members of
             no task; None reads all.
         shuffle: Give the samples in a random order (needs an index).
-        window: How far, in samples, a sample moves beyond the shuffling of shards.
+        window: How far, in samples, a sample moves beyond the shuffling of shards. As long as
+            `window` times `num_streams` covers the dataset, everything is mixed with all that is in
+            its stream; beyond, neighbours of the dataset meet more often than by chance.
         num_streams: Places of the dataset that are read in turn, when shuffled.
         seed: With the epoch decides the order.
         epoch: The first epoch; `set_epoch` chooses another.
