@@ -202,3 +202,17 @@ def test_with_epoch_shorter_than_the_data_reaches_all_of_them(small_root: Path) 
     assert len({tuple(epoch) for epoch in epochs}) == 12
     assert len({key for epoch in epochs for key in epoch}) == 23
     assert keys(short) == epochs[0]
+
+
+@pytest.mark.parametrize("shards", [True, False])
+def test_with_epoch_where_some_workers_have_no_samples(
+    small_root: Path, as_worker: Callable[[int, int], None], shards: bool
+) -> None:
+    """The others give their shares."""
+    url = f"{small_root}/train-{{000000..000003}}.tar" if shards else str(small_root)
+    for world, expected in ((World(), 60), (World(0, 2), 60), (World(1, 2), 0 if shards else 60)):
+        found = []
+        for worker in range(25):
+            as_worker(worker, 25)
+            found += keys(stream(url, world=world).with_epoch(60))
+        assert len(found) == expected

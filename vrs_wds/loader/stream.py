@@ -54,9 +54,11 @@ class Stream(wds.DataPipeline, FluidInterface):  # type: ignore[misc]  # webdata
         """Let an iteration give so many items, over all workers of a `DataLoader` together.
 
         As webdataset's `with_epoch`, which counts for each worker: the stream begins again if it
-        ends before. Ranks each count their own. Each pass over the samples has an order of its own,
-        and so has the next iteration; in worker processes that end with the epoch, `set_epoch`
-        before each.
+        ends before. Ranks each count their own. Each pass over the samples has the order of an
+        epoch of its own: an iteration that takes two passes, begun after `set_epoch(3)`, is of
+        epochs 3 and 4, and the next iteration begins with epoch 5. In worker processes that end
+        with the iteration, `set_epoch` before each, by as many epochs as an iteration has passes:
+        or the second pass of one is the first pass of the next.
         """
         self.epoch_length = nbatches if nbatches > 0 else nsamples
         return self
@@ -65,8 +67,9 @@ class Stream(wds.DataPipeline, FluidInterface):  # type: ignore[misc]  # webdata
         """Yield the items of an epoch."""
         if self.epoch_length < 0:
             return super().__iter__()  # type: ignore[no-any-return]
-        world = world_of(getattr(self.pipeline[0], "world", None))
-        share = share_of(world.worker, world.num_workers, self.epoch_length)
+        source = self.pipeline[0]
+        world = world_of(source.world)
+        share = share_of(world.worker, source.workers_with_samples(), self.epoch_length)
         return islice(self._repeated(), share)
 
     def _repeated(self) -> Iterator[Any]:
@@ -130,6 +133,14 @@ class IndexedSource:
         size = _CHUNK * world.num_readers
         return world, DatasetOrder(self.dataset, replace(self.options, global_batch_size=size))
 
+    def workers_with_samples(self) -> int:
+        """Return how many workers of this rank, the first ones, have samples."""
+        world, order = self.place()
+        if len(self.dataset) >= world.num_readers:
+            return world.num_workers
+        chunk = next(order.batches(int(self.epoch), world), None)
+        return 0 if chunk is None else min(world.num_workers, int(chunk.mask.sum()))
+
     def __repr__(self) -> str:
         return f"{self.dataset!r}, {DatasetOrder(self.dataset, self.options)}"
 
@@ -149,6 +160,12 @@ class SequentialSource:
         for shard in self.shards[world.reader :: world.num_readers]:
             for sample in read_shard(shard, self.store):
                 yield sample.to_dict()
+
+    def workers_with_samples(self) -> int:
+        """Return how many workers of this rank, the first ones, have shards."""
+        world = world_of(self.world)
+        left = len(self.shards) - world.rank * world.num_workers
+        return min(world.num_workers, max(0, left))
 
     def __repr__(self) -> str:
         return f"{len(self.shards)} shards without index, from {self.shards[0]}"
@@ -225,9 +242,14 @@ def stream(
     )
 
 
-def share_of(worker: int, num_workers: int, length: int) -> int:
-    """Return how many of `length` items fall to a worker; workers differ by one at most."""
-    base, extra = divmod(length, num_workers)
+def share_of(worker: int, num_sharing: int, length: int) -> int:
+    """Return how many of `length` items fall to a worker, if the first `num_sharing` share them.
+
+    Their shares differ by one at most.
+    """
+    if worker >= num_sharing:
+        return 0
+    base, extra = divmod(length, num_sharing)
     return base + (worker < extra)
 
 
