@@ -136,7 +136,7 @@ class StreamingLoader:
         self.order = DatasetOrder(
             self.dataset,
             PlanOptions(
-                batch_size * self.world.world_size,
+                self.batch.batch_size * self.world.world_size,
                 shuffle=shuffle,
                 seed=seed,
                 window=window,
@@ -195,7 +195,8 @@ class StreamingLoader:
         epoch = check_epoch(epoch)
         if epoch != self.epoch:
             self.epoch, self._start = epoch, 0
-        if epoch != self._given[0]:
+        if self._given != (epoch, self._start):
+            # From now on a state tells of the next iteration, not of one that was begun.
             self._given = (epoch, self._start)
             self._run += 1
 
@@ -208,10 +209,7 @@ class StreamingLoader:
             ConfigError: if a stage changes the number of samples: batches are not planned then.
         """
         self._require_plan("state_dict")
-        epoch, batch = self._given
-        if batch >= self.order.num_batches:
-            epoch, batch = epoch + 1, 0
-        return self._state(epoch, batch).to_dict()
+        return self._state(*place_of_state(*self._given, self.order.num_batches)).to_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next iteration go on after the last batch that was given at the time of saving.
@@ -224,11 +222,11 @@ class StreamingLoader:
                 message says how.
         """
         self._require_plan("load_state_dict")
-        self._run += 1
         saved = parse_state(dict(state) if isinstance(state, Mapping) else state)
         check_same_run(saved, self._state(0, 0))
         self.epoch, self._start = place_of_state(saved.epoch, saved.batch, self.order.num_batches)
         self._given = (self.epoch, self._start)
+        self._run += 1
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch; the same on every rank.
@@ -248,7 +246,7 @@ class StreamingLoader:
         self._check_world()
         epoch, start = self.epoch, self._start
         self.epoch, self._start = epoch + 1, 0
-        self._given = (epoch, start)
+        self._given = (epoch, start) if self.order.num_batches else (self.epoch, 0)
         self._run += 1
         self._faults.begin_epoch()
         results = self._results(epoch, start)
