@@ -10,7 +10,7 @@ import torch
 import webdataset as wds
 
 from vrs_wds.errors import ConfigError, DatasetNotFound
-from vrs_wds.loader.stream import stream
+from vrs_wds.loader.stream import Stream, stream
 from vrs_wds.order.world import World
 from vrs_wds.pipeline.batch import Batch
 from vrs_wds.pipeline.decode import Decode
@@ -216,3 +216,8 @@ def test_with_epoch_where_some_workers_have_no_samples(
             as_worker(worker, 25)
             found += keys(stream(url, world=world).with_epoch(60))
         assert len(found) == expected
+
+
+def test_with_epoch_of_a_source_of_ones_own() -> None:
+    """Begins again, as any other."""
+    assert list(Stream(lambda: iter(range(3))).with_epoch(7)) == [0, 1, 2, 0, 1, 2, 0]

@@ -13,7 +13,7 @@ import webdataset as wds
 from webdataset.compat import FluidInterface
 
 from vrs_wds.errors import ConfigError
-from vrs_wds.loader.detect import world_of
+from vrs_wds.loader.detect import detect_world, world_of
 from vrs_wds.loader.order import DatasetOrder, needed_extensions
 from vrs_wds.markup import tree
 from vrs_wds.order.epochs import check_epoch
@@ -68,8 +68,12 @@ class Stream(wds.DataPipeline, FluidInterface):  # type: ignore[misc]  # webdata
         if self.epoch_length < 0:
             return super().__iter__()  # type: ignore[no-any-return]
         source = self.pipeline[0]
-        world = world_of(source.world)
-        share = share_of(world.worker, source.workers_with_samples(), self.epoch_length)
+        if isinstance(source, IndexedSource | SequentialSource):
+            world, num_sharing = world_of(source.world), source.workers_with_samples()
+        else:  # a stream that somebody put together
+            world = detect_world()
+            num_sharing = world.num_workers
+        share = share_of(world.worker, num_sharing, self.epoch_length)
         return islice(self._repeated(), share)
 
     def _repeated(self) -> Iterator[Any]:
