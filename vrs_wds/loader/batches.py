@@ -93,6 +93,7 @@ def find_good(
     first `MAX_TRIES`. What is given does not depend on what was read before, so a resumed run gives
     the same; nothing is counted as skipped.
     """
+    reader = reader.fresh()
     ranks = [(world.rank + i) % world.world_size for i in range(world.world_size)]
     candidates = (
         example

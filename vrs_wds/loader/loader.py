@@ -260,9 +260,7 @@ class StreamingLoader:
         """Make one batch of each planned one."""
         try:
             for number, (planned, samples) in enumerate(results, start=start):
-                stand_in = partial(
-                    find_good, self._reader.fresh(), self.order, self.world, epoch, number
-                )
+                stand_in = partial(find_good, self._reader, self.order, self.world, epoch, number)
                 good, mask = sift_batch(planned, samples, self._faults, stand_in)
                 batch = collate(good, self.batch.ragged)
                 batch["mask"] = mask
