@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -592,3 +593,47 @@ def test_a_batch_of_bad_samples_keeps_the_step(damaged: Path) -> None:
 
     assert len(masks) == len(loader) == 23
     assert [i for i, mask in enumerate(masks) if mask == [False]] == [2, 9, 19, 20]
+
+
+def test_a_batch_of_bad_samples_after_resuming(damaged: Path) -> None:
+    """The stand-in is the same; the search for it is not counted, also where it meets bad ones."""
+
+    def make() -> StreamingLoader:
+        return StreamingLoader(damaged, batch_size=1, max_skipped=4)
+
+    loader, batches, states = make(), [], []
+    for batch in loader:
+        batches.append(plain(batch))
+        states.append(loader.state_dict())
+    assert [skip.key for skip in loader.skipped] == [
+        open_dataset(damaged).column("key")[number] for number in (2, 9, 19, 20)
+    ]
+
+    for bad in (2, 9, 19, 20):
+        resumed = make()
+        resumed.load_state_dict(states[bad - 1])
+        assert [plain(batch) for batch in resumed] == batches[bad:]
+    last = make()
+    last.load_state_dict(states[18])
+    assert next(iter(last))["__key__"] == [open_dataset(damaged).column("key")[21]]
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_first_batch_of_bad_samples(damaged: Path, num_workers: int) -> None:
+    """Every rank makes its steps; where a rank has no good sample, it takes another's."""
+    dataset = open_dataset(damaged)
+    bad = dataset._selection(dataset.numbers[[2, 9, 3, 4]])
+    found = []
+    for rank in range(2):
+        loader = StreamingLoader(bad, max_skipped=2, world=World(rank, 2), num_workers=num_workers)
+        batches = [(batch["__key__"], batch["mask"].tolist()) for batch in loader]
+        assert len(batches) == len(loader) == 2
+        found.append([key for (key,), (real,) in batches if real])
+    assert sorted(chain(*found)) == bad.column("key")[2:]
+
+    nothing_good = StreamingLoader(
+        dataset._selection(dataset.numbers[[2, 9]]), max_skipped=5, num_workers=num_workers
+    )
+    with pytest.raises(TooManyBadSamples, match="all 1 samples of a batch are bad"):
+        next(iter(nothing_good))
+    assert len(nothing_good.skipped) == 1

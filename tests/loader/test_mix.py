@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from vrs_wds.errors import ConfigError
@@ -141,3 +142,24 @@ def test_what_does_not_fit(small_dataset: ShardedDataset) -> None:
     for bad in ({}, None, []):
         with pytest.raises(ConfigError, match="what state_dict"):
             make(small_dataset, World()).load_state_dict(bad)  # type: ignore[arg-type]
+
+
+def test_numpys_numbers_are_numbers(small_dataset: ShardedDataset) -> None:
+    """Weights, seed and batch size; the state is plain values."""
+
+    def make(weights: tuple[Any, Any], seed: Any, batch_size: Any) -> MixedLoader:
+        parts = [Part(small_dataset, weight, {"stages": []}) for weight in weights]
+        return mix(parts, seed=seed, batch_size=batch_size, shuffle=True)
+
+    for one, three in ((np.float32(1), np.int64(3)), (np.float64(1), np.uint8(3))):
+        numpys = make((one, three), np.int64(7), np.int16(2))
+        plain = make((1, 3), 7, 2)
+        plain.load_state_dict(json.loads(json.dumps(numpys.state_dict())))
+        assert [b["__key__"] for b in numpys] == [b["__key__"] for b in plain]
+
+
+def test_a_part_without_batches_is_refused_when_made(small_dataset: ShardedDataset) -> None:
+    """Not after hours, when it is iterated."""
+    parts = [Part(small_dataset), Part(small_dataset[:3], options={"drop_last": True})]
+    with pytest.raises(ConfigError, match="part 1 of the mixture has no batch"):
+        mix(parts, batch_size=4, stages=[])

@@ -364,7 +364,7 @@ def test_epochs_that_are_none(small_dataset: ShardedDataset, bad: Any) -> None:
 def test_numpys_numbers_are_numbers(small_dataset: ShardedDataset) -> None:
     """And the state is still plain values; so it is with True, which is 1 in Python."""
     options: dict[str, Any] = {"shuffle": True, "stages": [], "window": np.int64(9)}
-    loader = StreamingLoader(small_dataset, batch_size=4, seed=np.uint8(3), **options)
+    loader = StreamingLoader(small_dataset, batch_size=np.int8(4), seed=np.uint8(3), **options)
     plain = StreamingLoader(small_dataset, batch_size=4, seed=3, shuffle=True, stages=[], window=9)
     for epoch in (np.int64(7), True):
         loader.set_epoch(epoch)  # type: ignore[arg-type]
@@ -460,6 +460,57 @@ def test_fewer_samples_than_ranks(small_dataset: ShardedDataset, tail: Any, shuf
 def test_nothing_to_load(small_dataset: ShardedDataset) -> None:
     """A selection of nothing has epochs of no batches, and states."""
     loader = StreamingLoader(small_dataset[:0], shuffle=True, stages=[])
+    assert loader.state_dict()["epoch"] == 0
     assert [list(loader), list(loader)] == [[], []]
+    assert loader.state_dict()["epoch"] == 2
     loader.load_state_dict(loader.state_dict())
     assert list(loader) == []
+
+
+def both_loaders(dataset: ShardedDataset) -> list[Any]:
+    """Return a loader and a mixture, of 6 batches both."""
+    return [
+        StreamingLoader(dataset, batch_size=4, shuffle=True, stages=[]),
+        mix([Part(dataset, 1.0, {"stages": []})], batch_size=4, shuffle=True),
+    ]
+
+
+def test_going_back_to_the_beginning_of_an_epoch(small_dataset: ShardedDataset) -> None:
+    """`set_epoch` after a break in it, or after all of it: the state says what comes next."""
+    for count in (2, 6):
+        for loader, resumed in zip(*map(both_loaders, [small_dataset] * 2), strict=True):
+            for _ in islice(loader, count):
+                pass
+            loader.set_epoch(0)
+            state = loader.state_dict()
+            resumed.load_state_dict(state)
+
+            assert (state["epoch"], state["batch"]) == (0, 0)
+            assert [b["__key__"] for b in resumed] == [b["__key__"] for b in loader]
+
+
+def test_set_epoch_of_an_iteration_that_was_made(small_dataset: ShardedDataset) -> None:
+    """It still says where the loader stands."""
+    for loader in both_loaders(small_dataset):
+        iterator = iter(loader)
+        loader.set_epoch(0)
+        next(iterator)
+        assert (loader.state_dict()["epoch"], loader.state_dict()["batch"]) == (0, 1)
+
+
+@pytest.mark.parametrize("wrong", [{"batch": 99}, {"version": 9}, {"epoch": -1}, {"order": {}}])
+def test_a_refused_state_changes_nothing(
+    small_dataset: ShardedDataset, wrong: dict[str, Any]
+) -> None:
+    """The iteration that is going on says where the loader stands, as before."""
+    for loader in both_loaders(small_dataset):
+        iterator = iter(loader)
+        next(iterator)
+        state = loader.state_dict() | wrong
+        if "parts" in state and "order" in wrong:
+            del state["order"]
+            state["parts"] = [part | wrong for part in state["parts"]]
+        with pytest.raises(ConfigError):
+            loader.load_state_dict(state)
+        next(iterator)
+        assert (loader.state_dict()["epoch"], loader.state_dict()["batch"]) == (0, 2)

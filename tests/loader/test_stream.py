@@ -1,19 +1,21 @@
 """`stream`: a `wds.DataPipeline`."""
 
+from collections.abc import Callable
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 import webdataset as wds
 
 from vrs_wds.errors import ConfigError, DatasetNotFound
-from vrs_wds.loader.stream import stream
+from vrs_wds.loader.stream import Stream, stream
 from vrs_wds.order.world import World
 from vrs_wds.pipeline.batch import Batch
 from vrs_wds.pipeline.decode import Decode
 from vrs_wds.pipeline.targets import Targets
-from vrs_wds.reader.dataset import ShardedDataset
+from vrs_wds.reader.dataset import ShardedDataset, open_dataset
 
 
 def keys(samples: Any) -> list[str]:
@@ -116,6 +118,36 @@ def test_workers_of_a_data_loader_share_the_samples(small_root: Path) -> None:
     assert first != second
 
 
+class WorkerInfo(NamedTuple):
+    """What `torch.utils.data.get_worker_info` tells a worker."""
+
+    id: int
+    num_workers: int
+
+
+@pytest.fixture
+def as_worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
+    """Return how to be a worker of a `DataLoader`."""
+    return lambda worker, num_workers: monkeypatch.setattr(
+        torch.utils.data, "get_worker_info", lambda: WorkerInfo(worker, num_workers)
+    )
+
+
+@pytest.mark.parametrize("shards", [True, False])
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_a_given_rank_is_shared_by_its_workers(
+    small_root: Path, as_worker: Callable[[int, int], None], shards: bool, world_size: int
+) -> None:
+    """A world that names no workers does not hide those of a `DataLoader`."""
+    url = f"{small_root}/train-{{000000..000003}}.tar" if shards else str(small_root)
+    found = []
+    for rank, worker in product(range(world_size), range(2)):
+        as_worker(worker, 2)
+        found += keys(stream(url, world=World(rank, world_size)))
+
+    assert sorted(found) == sorted(open_dataset(small_root).column("key"))
+
+
 def test_repr_shows_the_stages(small_root: Path) -> None:
     """One a line; as an escaped list in a notebook."""
     pipeline = stream(small_root).compose(Decode(), wds.map(str))
@@ -170,3 +202,22 @@ def test_with_epoch_shorter_than_the_data_reaches_all_of_them(small_root: Path) 
     assert len({tuple(epoch) for epoch in epochs}) == 12
     assert len({key for epoch in epochs for key in epoch}) == 23
     assert keys(short) == epochs[0]
+
+
+@pytest.mark.parametrize("shards", [True, False])
+def test_with_epoch_where_some_workers_have_no_samples(
+    small_root: Path, as_worker: Callable[[int, int], None], shards: bool
+) -> None:
+    """The others give their shares."""
+    url = f"{small_root}/train-{{000000..000003}}.tar" if shards else str(small_root)
+    for world, expected in ((World(), 60), (World(0, 2), 60), (World(1, 2), 0 if shards else 60)):
+        found = []
+        for worker in range(25):
+            as_worker(worker, 25)
+            found += keys(stream(url, world=world).with_epoch(60))
+        assert len(found) == expected
+
+
+def test_with_epoch_of_a_source_of_ones_own() -> None:
+    """Begins again, as any other."""
+    assert list(Stream(lambda: iter(range(3))).with_epoch(7)) == [0, 1, 2, 0, 1, 2, 0]

@@ -429,3 +429,21 @@ def test_every_sample_comes_at_any_time(sizes: list[int], options: dict[str, int
         means = values.mean(axis=0)
         assert np.abs(means - means.mean()).max() < 6 * spread
         assert (np.ptp(values, axis=0) > 0.8).all()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "num_streams"), [([10_000], 1), ([2000] * 5, 1), ([10_000], 4), ([1] * 10_000, 1)]
+)
+def test_a_stream_within_its_window_is_mixed_as_a_whole(sizes: list[int], num_streams: int) -> None:
+    """When a sample comes says nothing of the next epoch; neighbours come at any two times."""
+    options = PlanOptions(64, shuffle=True, num_streams=num_streams)
+    times = np.empty((8, 10_000))
+    for epoch in range(8):
+        plan = EpochPlan(np.array(sizes), options, epoch)
+        parts = [plan.rank_batch(k, World()).numbers for k in range(plan.num_batches)]
+        times[epoch, np.concatenate(parts)] = np.arange(10_000)
+    chance = 1 / np.sqrt(10_000)  # the spread of the correlation of two random orders
+
+    if num_streams == 1:
+        assert np.abs(np.corrcoef(times)[np.triu_indices(8, 1)]).max() < 4 * chance
+    assert np.abs(np.diff(times, axis=1)).mean() == pytest.approx(10_000 / 3, rel=0.02)

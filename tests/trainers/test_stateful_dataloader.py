@@ -24,11 +24,13 @@ def make_stream(dataset: vw.ShardedDataset, **options: Any) -> vw.StatefulStream
     return vw.StatefulStream(vw.stream(dataset, **options).compose(vw.Decode(size=(8, 8))))
 
 
-def make_loader(dataset: vw.ShardedDataset, num_workers: int) -> tuple[vw.StatefulStream, Any]:
+def make_loader(
+    dataset: vw.ShardedDataset, num_workers: int, batch_size: int = 4, **options: Any
+) -> tuple[vw.StatefulStream, Any]:
     """Return a stream and a loader over it."""
     stream = make_stream(dataset)
     loader = stateful_dataloader.StatefulDataLoader(
-        stream, batch_size=4, num_workers=num_workers, collate_fn=vw.collate
+        stream, batch_size, num_workers=num_workers, collate_fn=vw.collate, **options
     )
     return stream, loader
 
@@ -62,6 +64,61 @@ def test_resumes_in_mid_epoch(small_dataset: vw.ShardedDataset, num_workers: int
     assert found == epochs[1]
     stream.set_epoch(0)
     assert keys(loader) == epochs[0]
+
+
+@pytest.mark.parametrize(
+    ("num_workers", "options"), [(0, {}), (2, {}), (2, {"persistent_workers": True})]
+)
+def test_when_some_workers_have_given_all(
+    small_dataset: vw.ShardedDataset, num_workers: int, options: dict[str, Any]
+) -> None:
+    """They give nothing more of the epoch, and all of the next one."""
+    stream, loader = make_loader(small_dataset, num_workers, batch_size=5, **options)
+    epochs: list[list[list[str]]] = []
+    states = []
+    for epoch in range(2):
+        stream.set_epoch(epoch)
+        epochs.append([])
+        for batch in loader:
+            epochs[-1].append(batch["__key__"])
+            states.append(loader.state_dict())
+
+    whole = len(epochs[0])
+    for stop in (whole - 1, whole):
+        for chosen in (True, False):
+            stream, loader = make_loader(small_dataset, num_workers, batch_size=5, **options)
+            loader.load_state_dict(states[stop - 1])
+            if chosen:
+                stream.set_epoch(0)
+            assert keys(loader) == epochs[0][stop:]
+            stream.set_epoch(1)
+            assert keys(loader) == epochs[1]
+
+
+def test_after_the_loop_has_ended(small_dataset: vw.ShardedDataset) -> None:
+    """The loader begins an epoch at once, and the stream by itself gives the rest: nothing."""
+    stream, loader = make_loader(small_dataset, 0)
+    whole = keys(loader)
+    state = loader.state_dict()
+    alone = make_stream(small_dataset)
+    alone.load_state_dict(stream.state_dict())
+    stream, loader = make_loader(small_dataset, 0)
+    loader.load_state_dict(state)
+
+    assert keys(loader) == whole
+    assert list(alone) == []
+    assert len(list(alone)) == 23
+
+
+def test_another_epoch_chosen_after_loading(small_dataset: vw.ShardedDataset) -> None:
+    """Begins at its beginning."""
+    stream = make_stream(small_dataset)
+    list(islice(iter(stream), 5))
+    resumed = make_stream(small_dataset)
+    resumed.load_state_dict(stream.state_dict())
+    resumed.set_epoch(1)
+
+    assert len(list(resumed)) == 23
 
 
 def test_every_stop(small_dataset: vw.ShardedDataset) -> None:

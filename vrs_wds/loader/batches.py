@@ -1,6 +1,6 @@
 """Makes a rank's batches: reads and decodes their samples, in threads or in worker processes."""
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -8,11 +8,15 @@ import torch
 
 from vrs_wds.errors import TooManyBadSamples
 from vrs_wds.loader.executor import ChunkReader, Example, chunked, map_in_threads
+from vrs_wds.loader.order import DatasetOrder
 from vrs_wds.order.plan import RankBatch
+from vrs_wds.order.world import World
 from vrs_wds.pipeline.faults import BadSample, FaultLog
 
 MAX_CHUNK = 16
 """Samples that a thread reads and decodes at once."""
+MAX_TRIES = 1000
+"""Samples that are read to find a good one, in place of a batch that has none."""
 
 Results = list[Any]
 """Samples and bad samples of one planned batch, in order."""
@@ -49,15 +53,18 @@ def read_in_threads(
 
 
 def sift_batch(
-    batch: RankBatch, results: Results, faults: FaultLog, spare: dict[str, Any] | None
+    batch: RankBatch,
+    results: Results,
+    faults: FaultLog,
+    stand_in: Callable[[], dict[str, Any] | None],
 ) -> tuple[list[dict[str, Any]], torch.Tensor]:
     """Return the good samples of a planned batch and their mask; handle the bad ones.
 
-    If none is left, `spare`, a sample that was good before, stands in with False in the mask: other
-    ranks make a step, and so must this one.
+    If none is left, another sample stands in with False in the mask: other ranks make a step, and
+    so must this one.
 
     Raises:
-        TooManyBadSamples: if there is no spare yet.
+        TooManyBadSamples: if `stand_in` finds none.
     """
     samples, mask = [], []
     for result, real in zip(results, batch.mask.tolist(), strict=True):
@@ -66,11 +73,37 @@ def sift_batch(
         else:
             samples.append(result)
             mask.append(real)
-    if not samples and spare is not None:
-        return [spare], torch.tensor([False])
-    if not samples:
+    if samples:
+        return samples, torch.tensor(mask)
+    spare = stand_in()
+    if spare is None:
         raise TooManyBadSamples(
-            f"all {len(results)} samples of the first batch are bad: there is nothing to give. The "
-            f"last: {faults.skipped[-1].message}"
+            f"all {len(results)} samples of a batch are bad, and so are those after it: there is "
+            f"nothing to give. The last: {faults.skipped[-1].message}"
         )
-    return samples, torch.tensor(mask)
+    return [spare], torch.tensor([False])
+
+
+def find_good(
+    reader: ChunkReader, order: DatasetOrder, world: World, epoch: int, number: int
+) -> dict[str, Any] | None:
+    """Return the first good sample after a batch, in an epoch that begins again at its end.
+
+    Of the rank's own samples, then of the next rank's, and so on; None if there is none among the
+    first `MAX_TRIES`. What is given does not depend on what was read before, so a resumed run gives
+    the same; nothing is counted as skipped.
+    """
+    reader = reader.fresh()
+    ranks = [(world.rank + i) % world.world_size for i in range(world.world_size)]
+    candidates = (
+        example
+        for rank in ranks
+        for start, stop in ((number + 1, None), (0, number + 1))
+        for batch in islice(order.batches(epoch, World(rank, world.world_size), start=start), stop)
+        for example in examples_of(batch)
+    )
+    for example in islice(candidates, MAX_TRIES):
+        result = next(iter(reader([example])))
+        if not isinstance(result, BadSample):
+            return result
+    return None

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from typing import Any
 
 from vrs_wds.errors import ConfigError
@@ -18,11 +19,25 @@ def detect_world() -> World:
     # Where nobody has imported torch, there is neither a process group nor a worker of its loader.
     torch = sys.modules.get("torch")
     rank, world_size = _ranks(torch)
+    return _with_worker(World(rank, world_size))
+
+
+def world_of(given: World | None) -> World:
+    """Return which reader this process is, where its rank may have been given.
+
+    A world of one worker fixes the rank only: inside a worker of a `DataLoader` the worker is found
+    out, or each would give what the others give too.
+    """
+    if given is None:
+        return detect_world()
+    return _with_worker(given) if given.num_workers == 1 else given
+
+
+def _with_worker(world: World) -> World:
+    """Add the number of the `DataLoader`'s worker that this is, if it is one."""
     data = sys.modules.get("torch.utils.data")
     info = None if data is None else data.get_worker_info()
-    if info is None:
-        return World(rank, world_size)
-    return World(rank, world_size, info.id, info.num_workers)
+    return world if info is None else replace(world, worker=info.id, num_workers=info.num_workers)
 
 
 def _ranks(torch: Any) -> tuple[int, int]:  # noqa: ANN401 - the module, if it is loaded

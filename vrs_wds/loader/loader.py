@@ -3,13 +3,14 @@
 import math
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from vrs_wds.errors import ConfigError
-from vrs_wds.loader.batches import MAX_CHUNK, Results, read_in_threads, sift_batch
+from vrs_wds.loader.batches import MAX_CHUNK, Results, find_good, read_in_threads, sift_batch
 from vrs_wds.loader.decoded_cache import DecodedCache
 from vrs_wds.loader.detect import detect_world
 from vrs_wds.loader.executor import ChunkReader
@@ -96,7 +97,9 @@ class StreamingLoader:
                 each decode the images that they share: make `num_streams` a multiple of the
                 ranks.) `__item__` tells which example it is.
             shuffle: Give the samples in a random order.
-            window: How far, in samples, a sample moves beyond the shuffling of shards.
+            window: How far, in samples, a sample moves beyond the shuffling of shards. As long as
+                `window` times `num_streams` covers the dataset, everything is mixed with all that
+                is in its stream; beyond, neighbours of the dataset meet more often than by chance.
             num_streams: Places of the dataset that a global batch draws from, when shuffled; a
                 multiple of the number of ranks lets each rank read shards of its own.
             seed: With the epoch decides the order.
@@ -111,7 +114,8 @@ class StreamingLoader:
             persistent_workers: Keep the processes between epochs.
             pin_memory: Put tensors into pinned memory, if there is a CUDA device.
             max_skipped: Bad samples that may be skipped in all, each counted once an epoch however
-                many examples it has; 0 raises the first one's error.
+                many examples it has; 0 raises the first one's error. Where all of a batch are
+                skipped, another sample stands in with False in the mask.
             quarantine: JSON-lines file that skipped samples are appended to.
             world: Rank and world size; None finds out from torch or the launcher.
 
@@ -132,7 +136,7 @@ class StreamingLoader:
         self.order = DatasetOrder(
             self.dataset,
             PlanOptions(
-                batch_size * self.world.world_size,
+                self.batch.batch_size * self.world.world_size,
                 shuffle=shuffle,
                 seed=seed,
                 window=window,
@@ -191,7 +195,8 @@ class StreamingLoader:
         epoch = check_epoch(epoch)
         if epoch != self.epoch:
             self.epoch, self._start = epoch, 0
-        if epoch != self._given[0]:
+        if self._given != (epoch, self._start):
+            # From now on a state tells of the next iteration, not of one that was begun.
             self._given = (epoch, self._start)
             self._run += 1
 
@@ -204,10 +209,7 @@ class StreamingLoader:
             ConfigError: if a stage changes the number of samples: batches are not planned then.
         """
         self._require_plan("state_dict")
-        epoch, batch = self._given
-        if batch >= self.order.num_batches:
-            epoch, batch = epoch + 1, 0
-        return self._state(epoch, batch).to_dict()
+        return self._state(*place_of_state(*self._given, self.order.num_batches)).to_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next iteration go on after the last batch that was given at the time of saving.
@@ -220,11 +222,11 @@ class StreamingLoader:
                 message says how.
         """
         self._require_plan("load_state_dict")
-        self._run += 1
         saved = parse_state(dict(state) if isinstance(state, Mapping) else state)
         check_same_run(saved, self._state(0, 0))
         self.epoch, self._start = place_of_state(saved.epoch, saved.batch, self.order.num_batches)
         self._given = (self.epoch, self._start)
+        self._run += 1
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch; the same on every rank.
@@ -244,7 +246,7 @@ class StreamingLoader:
         self._check_world()
         epoch, start = self.epoch, self._start
         self.epoch, self._start = epoch + 1, 0
-        self._given = (epoch, start)
+        self._given = (epoch, start) if self.order.num_batches else (self.epoch, 0)
         self._run += 1
         self._faults.begin_epoch()
         results = self._results(epoch, start)
@@ -256,11 +258,10 @@ class StreamingLoader:
         self, results: Generator[tuple[RankBatch, Results]], epoch: int, start: int, run: int
     ) -> Iterator[dict[str, Any]]:
         """Make one batch of each planned one."""
-        spare = None
         try:
             for number, (planned, samples) in enumerate(results, start=start):
-                good, mask = sift_batch(planned, samples, self._faults, spare)
-                spare = good[0]
+                stand_in = partial(find_good, self._reader, self.order, self.world, epoch, number)
+                good, mask = sift_batch(planned, samples, self._faults, stand_in)
                 batch = collate(good, self.batch.ragged)
                 batch["mask"] = mask
                 if run == self._run:  # else another iteration says where the loader stands

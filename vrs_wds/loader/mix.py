@@ -1,8 +1,9 @@
 """`mix`: batches from several datasets, or for several tasks, in proportion to weights."""
 
+import operator
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def mix(
 
     Each batch is of one part, whose number is `batch["part"]`: parts may be of different tasks. The
     turns follow a fixed schedule without chance; they are the same on every rank. A dataset that is
-    given twice has another order each time.
+    given twice has another order each time, if it is shuffled and the parts' options name no seed.
 
     Args:
         parts: Weights by address; or `Part`s, for tasks or options that differ.
@@ -51,7 +52,7 @@ def mix(
         options: Options of `StreamingLoader` for all parts: `batch_size`, `task`, `shuffle`, ...
 
     Raises:
-        ConfigError: if options do not fit.
+        ConfigError: if options do not fit, or a part has no batch to give.
         DatasetNotFound: if there is no such dataset.
 
     >>> mix({}, batch_size=4)
@@ -61,7 +62,11 @@ def mix(
     """
     if isinstance(parts, Mapping):
         parts = [Part(address, weight) for address, weight in parts.items()]
-    if not isinstance(seed, int) or seed < 0:
+    try:
+        number = operator.index(seed)  # NumPy's are welcome
+    except TypeError:
+        number = -1
+    if number < 0:
         raise ConfigError(f"seed: expected a whole number from 0, got {seed!r}.")
     if not all(isinstance(part, Part) for part in parts):
         raise ConfigError(
@@ -70,7 +75,7 @@ def mix(
     weights = [part.weight for part in parts]
     normalized(weights)  # checks them, before anything is opened
     loaders = [
-        StreamingLoader(part.dataset, **({"seed": _seed_of(seed, i), **options, **part.options}))
+        StreamingLoader(part.dataset, **({"seed": _seed_of(number, i), **options, **part.options}))
         for i, part in enumerate(parts)
     ]
     return MixedLoader(loaders, weights, until)
@@ -92,16 +97,12 @@ class MixedLoader:
         self.epoch = 0
         """Number of the epoch that the next iteration gives."""
         self._schedule = Schedule.make(self.weights)
-        self._schedule.counts_in_epoch([1] * len(self.loaders), until)  # checks `until`
+        lengths = [len(loader) for loader in self.loaders]
+        self._turns = self._schedule.counts_in_epoch(lengths, until)
+        """Turns of each part in an epoch."""
         self._start = 0  # the batch that the next iteration begins with
         self._given = (0, 0)  # epoch, and how many batches of it the consumer has
         self._run = 0  # the iteration that may say so
-
-    @cached_property
-    def _turns(self) -> list[int]:
-        """Turns of each part in an epoch."""
-        lengths = [len(loader) for loader in self.loaders]
-        return self._schedule.counts_in_epoch(lengths, self.until)
 
     @property
     def skipped(self) -> list[BadSample]:
@@ -117,15 +118,13 @@ class MixedLoader:
         epoch = check_epoch(epoch)
         if epoch != self.epoch:
             self.epoch, self._start = epoch, 0
-        if epoch != self._given[0]:
+        if self._given != (epoch, self._start):
             self._given = (epoch, self._start)
             self._run += 1
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the loader stands: small, plain values, the same on every rank."""
-        epoch, batch = self._given
-        if batch >= len(self):
-            epoch, batch = epoch + 1, 0
+        epoch, batch = place_of_state(*self._given, len(self))
         states = [loader.state_dict() for loader in self.loaders]
         return {
             "version": _VERSION,
@@ -152,7 +151,7 @@ class MixedLoader:
                 raise ConfigError(f"state: {name} was {was!r}, is {here!r}.")
         for number, (loader, part) in enumerate(zip(self.loaders, saved.parts, strict=True)):
             try:
-                loader.load_state_dict(part)
+                copy(loader).load_state_dict(part)  # checks it; its place follows from the batch
             except ConfigError as error:
                 raise ConfigError(f"part {number}: {error}") from error
         self.epoch, self._start = place_of_state(saved.epoch, saved.batch, len(self))

@@ -42,18 +42,19 @@ class StatefulStream(IterableDataset[SampleDict]):
         self._source = source
         self._start = 0  # samples that the next iteration leaves out
         self._given = (int(source.epoch), 0)  # epoch, and samples of it that this reader gave
-        self._is_finished = False  # whether that epoch has been given in full
         self._chosen: int | None = None  # what set_epoch said last
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration gives; workers that live on see it too."""
         self.stream.set_epoch(epoch)
-        self._chosen = epoch
+        self._chosen = int(self._source.epoch)
+        if self._chosen != self._given[0]:
+            self._start = 0
 
     def __iter__(self) -> Iterator[SampleDict]:
         """Yield this reader's samples of the epoch; after `load_state_dict`, the rest of them."""
         epoch, start = int(self._source.epoch), self._start
-        self._start, self._is_finished, self._chosen = 0, False, None
+        self._start, self._chosen = 0, None
         self._given = (epoch, start)
         return self._samples(epoch, start)
 
@@ -64,19 +65,17 @@ class StatefulStream(IterableDataset[SampleDict]):
         for number, sample in enumerate(samples, start=start + 1):
             self._given = (epoch, number)
             yield sample
-        self._is_finished = True
 
     def state_dict(self) -> dict[str, Any]:
         """Return where this reader stands: plain values for JSON."""
         epoch, samples = self._given
-        state = self._state(epoch).to_dict()
-        return {"samples": samples, "finished": self._is_finished, "stream": state}
+        return {"samples": samples, "stream": self._state(epoch).to_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next iteration go on after the last sample that this reader gave.
 
-        After an epoch that was given in full, or after `set_epoch` to another one, the next
-        iteration begins an epoch.
+        A reader that had given all of its epoch gives nothing for the rest of it: others may have
+        something left. After `set_epoch` to another epoch, the next iteration begins that one.
 
         Raises:
             ConfigError: if the data, the order, or the number of readers have changed.
@@ -96,7 +95,7 @@ class StatefulStream(IterableDataset[SampleDict]):
             )
         check_same_run(saved, here)
         # torchdata loads a state when it begins to iterate, after set_epoch.
-        if state.get("finished") or self._chosen not in (None, saved.epoch):
+        if self._chosen not in (None, saved.epoch):
             return
         self._source.epoch.fill_(saved.epoch)
         self._start = state["samples"]

@@ -13,7 +13,7 @@ import webdataset as wds
 from webdataset.compat import FluidInterface
 
 from vrs_wds.errors import ConfigError
-from vrs_wds.loader.detect import detect_world
+from vrs_wds.loader.detect import detect_world, world_of
 from vrs_wds.loader.order import DatasetOrder, needed_extensions
 from vrs_wds.markup import tree
 from vrs_wds.order.epochs import check_epoch
@@ -54,9 +54,11 @@ class Stream(wds.DataPipeline, FluidInterface):  # type: ignore[misc]  # webdata
         """Let an iteration give so many items, over all workers of a `DataLoader` together.
 
         As webdataset's `with_epoch`, which counts for each worker: the stream begins again if it
-        ends before. Ranks each count their own. Each pass over the samples has an order of its own,
-        and so has the next iteration; in worker processes that end with the epoch, `set_epoch`
-        before each.
+        ends before. Ranks each count their own. Each pass over the samples has the order of an
+        epoch of its own: an iteration that takes two passes, begun after `set_epoch(3)`, is of
+        epochs 3 and 4, and the next iteration begins with epoch 5. In worker processes that end
+        with the iteration, `set_epoch` before each, by as many epochs as an iteration has passes:
+        or the second pass of one is the first pass of the next.
         """
         self.epoch_length = nbatches if nbatches > 0 else nsamples
         return self
@@ -65,8 +67,13 @@ class Stream(wds.DataPipeline, FluidInterface):  # type: ignore[misc]  # webdata
         """Yield the items of an epoch."""
         if self.epoch_length < 0:
             return super().__iter__()  # type: ignore[no-any-return]
-        world = detect_world()
-        share = share_of(world.worker, world.num_workers, self.epoch_length)
+        source = self.pipeline[0]
+        if isinstance(source, IndexedSource | SequentialSource):
+            world, num_sharing = world_of(source.world), source.workers_with_samples()
+        else:  # a stream that somebody put together
+            world = detect_world()
+            num_sharing = world.num_workers
+        share = share_of(world.worker, num_sharing, self.epoch_length)
         return islice(self._repeated(), share)
 
     def _repeated(self) -> Iterator[Any]:
@@ -96,7 +103,7 @@ class IndexedSource:
     extensions: tuple[str, ...]
     """Members that are read."""
     world: World | None
-    """Which part is read; None finds out where it runs."""
+    """Which part is read; see `world_of`."""
     epoch: torch.Tensor
     """One int64 in shared memory, so that worker processes see it change."""
     passes: list[int] = field(default_factory=lambda: [0, 0])
@@ -126,9 +133,17 @@ class IndexedSource:
 
     def place(self) -> tuple[World, DatasetOrder]:
         """Return which reader this is, and the order that all of them share."""
-        world = detect_world() if self.world is None else self.world
+        world = world_of(self.world)
         size = _CHUNK * world.num_readers
         return world, DatasetOrder(self.dataset, replace(self.options, global_batch_size=size))
+
+    def workers_with_samples(self) -> int:
+        """Return how many workers of this rank, the first ones, have samples."""
+        world, order = self.place()
+        if len(self.dataset) >= world.num_readers:
+            return world.num_workers
+        chunk = next(order.batches(int(self.epoch), world), None)
+        return 0 if chunk is None else min(world.num_workers, int(chunk.mask.sum()))
 
     def __repr__(self) -> str:
         return f"{self.dataset!r}, {DatasetOrder(self.dataset, self.options)}"
@@ -145,10 +160,16 @@ class SequentialSource:
 
     def __call__(self) -> Iterator[SampleDict]:
         """Yield raw samples. Shards are dealt to readers whole."""
-        world = detect_world() if self.world is None else self.world
+        world = world_of(self.world)
         for shard in self.shards[world.reader :: world.num_readers]:
             for sample in read_shard(shard, self.store):
                 yield sample.to_dict()
+
+    def workers_with_samples(self) -> int:
+        """Return how many workers of this rank, the first ones, have shards."""
+        world = world_of(self.world)
+        left = len(self.shards) - world.rank * world.num_workers
+        return min(world.num_workers, max(0, left))
 
     def __repr__(self) -> str:
         return f"{len(self.shards)} shards without index, from {self.shards[0]}"
@@ -180,11 +201,14 @@ def stream(
         tasks: Tasks whose sidecars are read, together with `meta.json`, the image and members of
             no task; None reads all.
         shuffle: Give the samples in a random order (needs an index).
-        window: How far, in samples, a sample moves beyond the shuffling of shards.
+        window: How far, in samples, a sample moves beyond the shuffling of shards. As long as
+            `window` times `num_streams` covers the dataset, everything is mixed with all that is in
+            its stream; beyond, neighbours of the dataset meet more often than by chance.
         num_streams: Places of the dataset that are read in turn, when shuffled.
         seed: With the epoch decides the order.
         epoch: The first epoch; `set_epoch` chooses another.
-        world: Which part is read; None finds out from torch or the launcher.
+        world: Which part is read; None finds out from torch or the launcher. One that names no
+            workers, such as `World()`, fixes the rank: workers of a `DataLoader` share its part.
 
     Raises:
         DatasetNotFound: if there is nothing of that name.
@@ -222,9 +246,14 @@ def stream(
     )
 
 
-def share_of(worker: int, num_workers: int, length: int) -> int:
-    """Return how many of `length` items fall to a worker; workers differ by one at most."""
-    base, extra = divmod(length, num_workers)
+def share_of(worker: int, num_sharing: int, length: int) -> int:
+    """Return how many of `length` items fall to a worker, if the first `num_sharing` share them.
+
+    Their shares differ by one at most.
+    """
+    if worker >= num_sharing:
+        return 0
+    base, extra = divmod(length, num_sharing)
     return base + (worker < extra)
 
 

@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import isfinite, lcm
-from typing import Literal, get_args
+from numbers import Rational, Real
+from typing import Any, Literal, get_args
 
 from vrs_wds.errors import ConfigError
 
@@ -36,17 +37,24 @@ def normalized(weights: Sequence[float]) -> list[float]:
     Raises:
         ConfigError: if there is none, or one is not above 0.
     """
-    if not weights or not all(
-        isinstance(weight, (int, float, Fraction)) and isfinite(weight) and weight > 0
-        for weight in weights
+    given: list[Any] = list(weights)  # NumPy's numbers are welcome
+    if not given or not all(
+        isinstance(weight, Real) and isfinite(weight) and float(weight) > 0 for weight in given
     ):
-        raise ConfigError(f"weights: expected numbers above 0, got {list(weights)}.")
-    fractions = [Fraction(weight) for weight in weights]
+        raise ConfigError(f"weights: expected numbers above 0, got {given}.")
+    fractions = [_fraction(weight) for weight in given]
     total = sum(fractions)
     shares = [float(fraction / total) for fraction in fractions]
     if not all(shares):
         raise ConfigError(f"weights: too far apart to be told from 0, got {list(weights)}.")
     return shares
+
+
+def _fraction(weight: Any) -> Fraction:  # noqa: ANN401 - mypy knows no number but its own
+    """Return a real number as it is, also one of NumPy's."""
+    if isinstance(weight, Rational):  # whole numbers, too
+        return Fraction(int(weight.numerator), int(weight.denominator))
+    return Fraction(float(weight))
 
 
 @dataclass(frozen=True, slots=True)

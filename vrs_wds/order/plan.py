@@ -6,7 +6,8 @@
     C canonical streams   |   1   |   0   |   2   |   3   |        cut at sample borders, the row
                                                                    turned by a random distance;
                                                                    numbered anew each epoch
-    each shuffled         within a window, from a random place on, by generators of their own
+    each shuffled         within a window, from a random place on, by generators of their own; one
+                          that is not longer than the window, as a whole
     global batch k        takes its share of each stream in turn   (see `slots`)
     rank r                takes the slots that its streams serve: a contiguous part of the batch
 
@@ -55,7 +56,8 @@ class PlanOptions:
     shuffle: bool = False
     seed: int = 0
     window: int = DEFAULT_WINDOW
-    """Samples; how far one moves within its stream. 0 shuffles shards only."""
+    """Samples; how far one moves within its stream, which is permuted as a whole if it is not
+    longer. 0 shuffles shards only."""
     num_streams: int = DEFAULT_STREAMS
     """Canonical streams (C), when shuffled. A multiple of the number of ranks lets each rank read
     shards of its own."""
@@ -234,9 +236,10 @@ class EpochPlan:
         length = int(self._lengths[stream])
         rng = rng_for(self._options.seed, epoch=self._epoch, stream="window", number=stream)
         keys = rng.random(length)
-        keys *= self._options.window
-        # Begin anywhere in the stream: what is late in its shard is not late in each epoch.
-        keys += (np.arange(length) - rng.integers(max(1, length))) % max(1, length)
+        if length > self._options.window:  # else any order is within the window
+            keys *= self._options.window
+            # Begin anywhere in the stream: what is late in its shard is not late in each epoch.
+            keys += (np.arange(length) - rng.integers(length)) % length
         order = np.argsort(keys, kind="stable")
         return order.astype(np.int32) if length < 2**31 else order
 

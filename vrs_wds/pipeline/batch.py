@@ -1,5 +1,6 @@
 """Groups consecutive samples into batches."""
 
+import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -22,8 +23,13 @@ class Batch(BriefRepr):
     """Targets of different lengths: `packed` as values + offsets, or plain `list`s."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.batch_size, int):
-            raise ConfigError(f"batch_size: expected a whole number, got {self.batch_size!r}.")
+        try:
+            number = operator.index(self.batch_size)
+        except TypeError:
+            raise ConfigError(
+                f"batch_size: expected a whole number, got {self.batch_size!r}."
+            ) from None
+        object.__setattr__(self, "batch_size", number)  # NumPy's would not fit a state
         if self.batch_size < 1:
             raise ConfigError(f"batch_size: expected at least 1, got {self.batch_size}.")
         if self.ragged not in ("packed", "list"):
