@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
 
+from benchmarks.annotations import sidecars
 from vrs_wds.images.encode import encode_rgb
 from vrs_wds.sample import SourceSample
 from vrs_wds.testing.pictures import draw_picture, encode_png
@@ -48,45 +48,3 @@ def draw_jpeg(seed: int | list[int], side: int) -> bytes:
     pixels = draw_picture(rng, (side, side))
     grain = rng.standard_normal(pixels.shape) * rng.uniform(3, 9)
     return encode_rgb(np.clip(pixels + grain, 0, 255).astype(np.uint8), "jpeg", quality=90)
-
-
-def sidecars(annotation: dict[str, Any], side: int) -> dict[str, Any]:
-    """Return an annotation, as VRSBench has it, as plain values of our tasks."""
-    places = []
-    for item in annotation.get("objects", []):
-        corners = [value * side for value in item["obj_corner"]]
-        xs, ys = ([min(max(v, 0.0), side) for v in corners[i::2]] for i in (0, 1))
-        box = [min(xs), min(ys), max(xs), max(ys)]
-        places.append((item, {"label": item["obj_cls"], "box": box, "corners": corners}))
-    return {
-        "captioning": {"captions": [annotation["caption"]]},
-        "detection": {
-            "objects": [
-                {**place, "object_id": item["obj_id"], "attributes": {"size": item["obj_size"]}}
-                for item, place in places
-            ]
-        },
-        "grounding": {
-            "expressions": [
-                {
-                    **place,
-                    "text": item["referring_sentence"],
-                    "object_ids": [item["obj_id"]],
-                    "is_unique": item["is_unique"],
-                }
-                for item, place in places
-                if item["referring_sentence"]
-            ]
-        },
-        "vqa": {
-            "qa_pairs": [
-                {
-                    "question": pair["question"],
-                    "answer": pair["answer"],
-                    "question_id": str(pair["ques_id"]),
-                    "type": pair["type"],
-                }
-                for pair in annotation["qa_pairs"]
-            ]
-        },
-    }

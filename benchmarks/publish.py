@@ -1,6 +1,12 @@
-"""Keeps results beside the benchmarks, and puts them into the page about performance."""
+"""Keeps results beside the benchmarks, and puts them into the page about performance.
+
+    python -m benchmarks.publish RESULTS.json
+
+`python -m benchmarks.stream --publish` does this at its end.
+"""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +42,7 @@ def publish(results: dict[str, Any], root: Path) -> None:
 
 def _rounded(run: dict[str, Any]) -> dict[str, Any]:
     return {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in run.items()}
+
+
+if __name__ == "__main__":
+    publish(json.loads(Path(sys.argv[1]).read_text()), Path(__file__).parents[1])

@@ -90,7 +90,8 @@ def heading(results: Results) -> str:
     return (
         f"{results['date']}, {results['machine']}, Python {results['python']}, commit "
         f"{results['commit']}, {results['rounds']} rounds; load average "
-        f"{results['load_average']:.1f} at the start, other processes kept {busy:.1f} cores busy on average."
+        f"{results['load_average']:.1f} at the start, other processes kept {busy:.1f} cores busy "
+        "on average."
     )
 
 

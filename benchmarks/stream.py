@@ -117,7 +117,8 @@ def run_row(
 
             job = replace(job, url=stack.enter_context(link_to(home / "shards", ROOT)))
         for number in range(arguments.rounds):
-            for method, python in ready:
+            first = number % max(1, len(ready))
+            for method, python in ready[first:] + ready[:first]:
                 wait_for_quiet(arguments.patience)
                 try:
                     found = run_method(

@@ -113,9 +113,9 @@ def judge(row: Row, runs: list[Run]) -> list[Verdict]:
     """Compare what was found with the row's targets."""
     if row.name == "gil":
         return [
-            Verdict(row.name, name, target, statistics.median(found), None)
+            Verdict(row.name, name, target, statistics.median(shares), None)
             for name, target in row.targets.items()
-            if (found := [run["share"] for run in runs if run.get("method") == name])
+            if (shares := [run["share"] for run in runs if run.get("method") == name])
         ]
     lines = {line.method: line for line in summarise(row, runs)}
     ours = next((lines[m.name] for m in row.methods if m.peer == "ours" and m.name in lines), None)

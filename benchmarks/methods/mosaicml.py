@@ -44,7 +44,9 @@ def gather(samples: list[tuple[Any, list[Any]]]) -> tuple[torch.Tensor, list[Any
 def make(job: Job) -> Passes:
     """Batches of decoded pictures."""
     samples = Decoded(local=str(job.copy_of("mosaicml")), shuffle=False, batch_size=job.batch_size)
-    loader = DataLoader(samples, job.batch_size, num_workers=job.threads, collate_fn=gather)
+    loader: DataLoader[Any] = DataLoader(
+        samples, job.batch_size, num_workers=job.threads, collate_fn=gather
+    )
 
     def passes() -> Iterator[Given]:
         for images, texts in loader:

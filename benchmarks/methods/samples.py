@@ -13,12 +13,12 @@ def read_samples(job: Job) -> Iterator[tuple[str, Members]]:
     """Yield key and members of each sample, in the shards' order."""
     for path in job.shards:
         with tarfile.open(path) as tar:
-            key, members = "", {}
+            key, members = "", Members()
             for member in tar:
                 name, _, extension = member.name.partition(".")
                 if name != key and members:
                     yield key, members
-                    members = {}
+                    members = Members()
                 file = tar.extractfile(member)
                 if file is not None:
                     key, members[extension] = name, file.read()

@@ -44,7 +44,7 @@ def gather(samples: list[tuple[torch.Tensor, list[Any]]]) -> tuple[torch.Tensor,
 def make(job: Job) -> Passes:
     """Batches of decoded pictures."""
     samples = WithSidecars(str(job.copy_of("torchvision_folder")), v2.PILToTensor())
-    loader = DataLoader(
+    loader: DataLoader[Any] = DataLoader(
         samples, job.batch_size, num_workers=job.threads, collate_fn=gather, prefetch_factor=2
     )
 
