@@ -35,7 +35,7 @@ def publish(results: dict[str, Any], root: Path) -> None:
     page = (root / PAGE).read_text()
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    picture = f"![Samples a second of each row](../../{RESULTS}/{name}.png)"
+    picture = f"![Share of the limit of each method](../../{RESULTS}/{name}.png)"
     body = f"{BEGIN}\n\n{markdown_report(results)}\n\n{picture}\n\n{END}"
     (root / PAGE).write_text(before + body + after)
 

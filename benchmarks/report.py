@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.rows import NOT_AVAILABLE, ROWS, Row
+from benchmarks.rows import LIMIT, NOT_AVAILABLE, ROWS, Row
 from benchmarks.summary import Line, judge, summarise
 
 Results = dict[str, Any]
@@ -69,17 +69,29 @@ def text_report(results: Results) -> str:
 
 
 def markdown_report(results: Results) -> str:
-    """Return everything as Markdown."""
-    lines = [heading(results)]
-    for row in rows_with_results(results):
+    """Return everything as Markdown: targets first, then each row."""
+    rows = rows_with_results(results)
+    lines = [heading(results), "", "### Targets", ""]
+    lines += [
+        "| row | ours against | target | found | by CPU | |",
+        "| --- | --- | " + "---: | " * 4,
+    ]
+    for verdict in (verdict for row in rows for verdict in judge(row, results["runs"])):
+        by_cpu = "" if verdict.by_cpu is None else f"{verdict.by_cpu:.2f}"
+        sign = "<=" if verdict.at_most else ">="
+        lines.append(
+            f"| `{verdict.row}` | {verdict.against} | {sign} {verdict.target:g} | "
+            f"{verdict.found:.2f} | {by_cpu} | {'met' if verdict.is_met else 'below'} |"
+        )
+    for row in rows:
         lines += ["", f"### `{row.name}`: {row.title}", ""]
         if table := [cells(line) for line in summarise(row, results["runs"])]:
-            lines += [f"| {' | '.join(HEADINGS)} |", "| --- " + "| ---: " * 11 + "|"]
-            lines += [f"| {' | '.join(some)} |" for some in table] + [""]
-        lines += [f"- {text}" for text in other_lines(row, results) + verdict_lines(row, results)]
-    if results["missing"]:
-        lines += ["", "Missing:", ""]
-        lines += [f"- {what}: {why}" for what, why in results["missing"].items()]
+            lines += [f"| {' | '.join(HEADINGS)} |", "| --- |" + " ---: |" * (len(HEADINGS) - 1)]
+            lines += [f"| {' | '.join(some)} |" for some in table]
+        if found := other_lines(row, results):
+            lines += [""] * bool(table) + [f"- {text}" for text in found]
+    lines += ["", "### Missing", ""] if results["missing"] else []
+    lines += [f"- {what}: {why}" for what, why in results["missing"].items()]
     return "\n".join(lines)
 
 
@@ -129,28 +141,39 @@ def verdict_lines(row: Row, results: Results) -> list[str]:
 
 
 def draw(results: Results, path: Path) -> None:
-    """Draw each row's speeds as bars, ours dark."""
+    """Draw each method's share of its row's limit: by time as bars, by processor as dots."""
     from matplotlib.figure import Figure
 
     tables = [(row, summarise(row, results["runs"])) for row in rows_with_results(results)]
     tables = [(row, lines) for row, lines in tables if lines]
     heights = [len(lines) + 1 for _, lines in tables]
-    figure = Figure(figsize=(8, 0.27 * sum(heights) + 0.6 * len(tables)), layout="constrained")
+    figure = Figure(figsize=(8, 0.22 * sum(heights) + 0.5 * len(tables)), layout="constrained")
     axes = figure.subplots(len(tables), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axis, (row, lines) in zip(axes, tables, strict=True):
-        names = [line.method for line in lines][::-1]
-        rates = [line.median for line in lines][::-1]
-        colors = [
-            "#1f4e79" if "ours" in n else "#c9c9c9" if n == "limit" else "#8fb4d9" for n in names
-        ]
-        axis.barh(names, rates, color=colors)
-        for place, value in enumerate(rates):
-            axis.annotate(f" {value:,.0f}", (value, place), va="center", fontsize=7)
-        axis.set_title(f"{row.name}: {row.title}; samples/s", fontsize=8, loc="left")
+        for place, line in enumerate(reversed(lines)):
+            share, by_cpu = line.share or 0.0, line.cpu_share
+            color = "#1f4e79" if "ours" in line.method else "#8fb4d9"
+            axis.barh(place, share, color="#c9c9c9" if line.method == LIMIT else color)
+            if by_cpu is not None and line.method != LIMIT:
+                axis.plot(by_cpu, place, "o", color="#d1762b", markersize=4)
+            axis.annotate(
+                f"{line.median:,.0f}/s",
+                (max(share, by_cpu or 0.0), place),
+                xytext=(5, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=7,
+            )
+        axis.set_yticks(range(len(lines)), [line.method for line in reversed(lines)], fontsize=7)
+        axis.set_title(f"{row.name}: {row.title}", fontsize=8, loc="left")
         axis.tick_params(labelsize=7)
         axis.margins(x=0.12)
         axis.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(f"{results['date']}, {results['machine']}, {results['commit']}", fontsize=8)
+    figure.suptitle(
+        f"Share of the limit: bars by time, dots by processor seconds\n{results['date']}, "
+        f"{results['machine']}, commit {results['commit']}",
+        fontsize=8,
+    )
     figure.savefig(path, dpi=90)
 
 

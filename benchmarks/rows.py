@@ -36,6 +36,10 @@ class Row:
     """The limit first, if the row has one."""
     targets: dict[str, float] = field(default_factory=dict)
     """What our speed should be: a share of the limit's, and so many times that of each method."""
+    once: bool = False
+    """Whether one round is enough."""
+    limit_uses_cpu: bool = True
+    """Whether the limit is of the processor's work, so that processor seconds may be compared."""
     first_batch_target: float | None = None
     """Our first batch should take so many times the limit's first one at most."""
 
@@ -131,6 +135,7 @@ ROWS = (
         1280,
         (THE_LIMIT, OURS, WEBDATASET_PIL),
         {LIMIT: 0.85, "webdataset + PIL": 3.0},
+        limit_uses_cpu=False,
         first_batch_target=3.0,
     ),
     Row(
@@ -150,6 +155,7 @@ ROWS = (
         "jpeg",
         1280,
         (Method("ours", "memory", "ours", option="2000"),),
+        once=True,
     ),
 )
 NOT_AVAILABLE = {"crop": "ours decodes whole pictures: there is no decoder of regions yet"}

@@ -72,7 +72,7 @@ def summarise(row: Row, runs: Iterable[Run]) -> list[Line]:
                 peak_mb=max(run["tree_mb"] for run in some),
                 first_batch=statistics.median(run["first_batch_seconds"] for run in some),
                 share=_ratio(mine, method.name, LIMIT, rate),
-                cpu_share=_ratio(mine, LIMIT, method.name, cpu),
+                cpu_share=_ratio(mine, LIMIT, method.name, cpu) if row.limit_uses_cpu else None,
                 ours=_ratio(mine, ours, method.name, rate),
                 ours_cpu=_ratio(mine, method.name, ours, cpu),
             )
@@ -124,6 +124,8 @@ def judge(row: Row, runs: list[Run]) -> list[Verdict]:
         if ours is None or name not in lines:
             continue
         found, by_cpu = lines[name].ours, lines[name].ours_cpu
+        if name == LIMIT and not row.limit_uses_cpu:
+            by_cpu = None
         if found is not None:
             verdicts.append(Verdict(row.name, name, target, found, by_cpu))
     if row.first_batch_target and ours is not None and LIMIT in lines:
