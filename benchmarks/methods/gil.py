@@ -8,12 +8,15 @@ neither hinders the other. Medians over the batches.
 
 import statistics
 import time
+from itertools import islice
 from typing import Any
 
 from benchmarks.methods.measuring import Job, run_by
 from vrs_wds import StreamingLoader
 
-_TURNS = 3
+_BATCH = 16
+_BATCHES = 40
+_TURNS = 2
 
 
 def spin(steps: int) -> int:
@@ -28,7 +31,7 @@ def seconds_of_batches(loader: StreamingLoader, steps: int) -> tuple[float, floa
     """Return the median seconds from batch to batch, and of the consumer in them."""
     between, inside = [], []
     last = 0.0
-    for _ in loader:
+    for _ in islice(loader, _BATCHES):
         begun = time.perf_counter()
         if steps:
             spin(steps)
@@ -44,7 +47,7 @@ def measure_gil(job: Job) -> dict[str, Any]:
     """Compare the loader and the consumer alone with both together."""
     in_worker = job.option == "num_workers=1"
     parallel: dict[str, Any] = {"num_workers": 1} if in_worker else {"num_threads": 1}
-    loader = StreamingLoader(f"{job.folder}/shards", "train", batch_size=job.batch_size, **parallel)
+    loader = StreamingLoader(f"{job.folder}/shards", "train", batch_size=_BATCH, **parallel)
     shares, found = [], {}
     for _ in range(_TURNS):
         alone, _ = seconds_of_batches(loader, 0)
