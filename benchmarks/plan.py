@@ -113,7 +113,9 @@ def measure_epochs(num_shards: int, in_shard: int) -> dict[str, float]:
     result = {"samples": float(total), "shards": float(num_shards)}
     for epoch, order in enumerate(orders):
         result |= _quality(f"epoch_{epoch}", order, in_shard, batch)
-    result["correlation"] = float(max((np.corrcoef(times)[a, b] for a, b in pairs), key=abs))
+    result["correlation"] = float(
+        max((np.asarray(np.corrcoef(times))[a, b] for a, b in pairs), key=abs)
+    )
     moved = [float(np.abs(times[a] - times[b]).mean() * 3) for a, b in pairs]
     result |= {"displacement_least": min(moved), "displacement_most": max(moved)}
     result["meet_again"] = float(
@@ -222,10 +224,10 @@ def main() -> None:
     sys.stdout.write(f"{platform.machine()}, Python {platform.python_version()}\n")
     for name, num_shards, in_shard in CASES:
         command = [sys.executable, "-m", "benchmarks.plan", "--case", name]
-        result = subprocess.run(  # noqa: S603 - this module again
+        printed = subprocess.run(  # noqa: S603 - this module again
             [*command, str(num_shards), str(in_shard)], capture_output=True, text=True, check=True
         )
-        numbers = json.loads(result.stdout)
+        numbers = json.loads(printed.stdout)
         values = ", ".join(f"{k} {v:,.4g}" for k, v in numbers.items() if k != "case")
         sys.stdout.write(f"{numbers['case']:<8} {values}\n")
 

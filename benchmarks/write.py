@@ -43,8 +43,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 NUM_PICTURES = 32
 """Different pictures of a case; samples take turns with them."""
 SHARD_BYTES = 256 * 1024**2
@@ -59,12 +57,13 @@ class MemorySource:
     """A `Source` of samples that are in memory."""
 
     def __init__(self, case: str, folder: Path, length: int) -> None:
+        from benchmarks.annotations import sidecars
         from vrs_wds.testing.synthetic import make_annotations
 
         self._side, self._extension, self._length = SIDE[case], EXTENSION[case], length
         self._pictures = [path.read_bytes() for path in sorted((folder / case).iterdir())]
         made = make_annotations("train", 256)
-        self._annotations = [_sidecars(annotation, self._side) for annotation in made]
+        self._annotations = [sidecars(annotation, self._side) for annotation in made]
 
     def __len__(self) -> int:
         return self._length
@@ -99,63 +98,15 @@ class MemorySource:
             }
 
 
-def _sidecars(annotation: dict[str, Any], side: int) -> dict[str, Any]:
-    """Return an annotation, as VRSBench has it, as plain values of our tasks."""
-    places = []
-    for item in annotation.get("objects", []):
-        corners = [value * side for value in item["obj_corner"]]
-        xs, ys = ([min(max(v, 0.0), side) for v in corners[i::2]] for i in (0, 1))
-        box = [min(xs), min(ys), max(xs), max(ys)]
-        places.append((item, {"label": item["obj_cls"], "box": box, "corners": corners}))
-    return {
-        "captioning": {"captions": [annotation["caption"]]},
-        "detection": {
-            "objects": [
-                {**place, "object_id": item["obj_id"], "attributes": {"size": item["obj_size"]}}
-                for item, place in places
-            ]
-        },
-        "grounding": {
-            "expressions": [
-                {
-                    **place,
-                    "text": item["referring_sentence"],
-                    "object_ids": [item["obj_id"]],
-                    "is_unique": item["is_unique"],
-                }
-                for item, place in places
-                if item["referring_sentence"]
-            ]
-        },
-        "vqa": {
-            "qa_pairs": [
-                {
-                    "question": pair["question"],
-                    "answer": pair["answer"],
-                    "question_id": str(pair["ques_id"]),
-                    "type": pair["type"],
-                }
-                for pair in annotation["qa_pairs"]
-            ]
-        },
-    }
-
-
 def make_pictures(case: str, folder: Path) -> float:
     """Draw a case's pictures into a folder; return their mean size in bytes."""
-    from vrs_wds.images.encode import encode_rgb
-    from vrs_wds.testing.pictures import draw_picture, encode_png
+    from benchmarks.corpus import draw_jpeg, draw_png
 
     (folder / case).mkdir()
     side, sizes = SIDE[case], []
     for number in range(NUM_PICTURES):
-        rng = np.random.default_rng(number)
-        pixels = draw_picture(rng, (side, side))
-        if EXTENSION[case] == "png":
-            data = encode_png(pixels)
-        else:  # quality 90 smooths the drawn grain away; aerial pictures have more of it
-            grain = rng.standard_normal(pixels.shape) * rng.uniform(3, 9)
-            data = encode_rgb(np.clip(pixels + grain, 0, 255).astype(np.uint8), "jpeg", quality=90)
+        draw = draw_png if EXTENSION[case] == "png" else draw_jpeg
+        data = draw(number, side)
         (folder / case / f"{number:03d}").write_bytes(data)
         sizes.append(len(data))
     return statistics.mean(sizes)
@@ -190,7 +141,7 @@ def write_ours_unhashed(source: MemorySource, out: str, finished: Path) -> None:
         def hexdigest(self) -> str:
             return ""
 
-    shard_writer.BackgroundHash = NoHash
+    vars(shard_writer)["BackgroundHash"] = NoHash
     write_ours(source, out, finished)
 
 
@@ -355,8 +306,8 @@ def compare(
 def _print_table(
     lines: list[dict[str, Any]], methods: list[str], length: int, num_bytes: int
 ) -> None:
-    columns = "median s", "best s", "spread", "samples/s", "MB/s", "CPU s", "us/sample", "peak MB"
-    columns += ("others",)
+    columns = ["median s", "best s", "spread", "samples/s", "MB/s", "CPU s", "us/sample", "peak MB"]
+    columns.append("others")
     ratios = "x webdataset", "x put" if "put" in methods else "x cp"
     _say(f"{'':<23}" + "".join(f"{name:>10}" for name in columns), *(f"{n:>13}" for n in ratios))
     of = {name: [line for line in lines if line["method"] == name] for name in methods}
