@@ -66,11 +66,13 @@ def limit(blobs, case, size, batch=64, ring=4):
 def ours(root, size, **options):
     import vrs_wds as vw
 
-    def run():
-        loader = vw.StreamingLoader(
-            root, split="train", task=options.get("task"), batch_size=64, size=size,
+    if options.get("num_workers"):
+        options["persistent_workers"] = True
+    loader = vw.StreamingLoader(
+            root, task=options.get("task"), batch_size=64, size=size,
             **{k: v for k, v in options.items() if k != "task"},
         )
+    def run():
         count = 0
         for batch in loader:
             count += len(batch["__key__"])
@@ -154,6 +156,7 @@ def main():
     parser.add_argument("rows", nargs="*", default=list(ROWS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", default="/dev/shm/probe_wF")
+    parser.add_argument("--samples", type=int, default=320)
     parser.add_argument("--num-workers", type=int, default=0)
     args = parser.parse_args()
     folder = Path(args.folder)
@@ -170,9 +173,11 @@ def main():
             methods = {"limit": raw_wds(root), "metadata": meta_ours(root)}
         else:
             ext = "png" if case == "png" else "jpg"
-            blobs = [s[ext] for s in vw.open_dataset(root, "train")]
+            data = vw.open_dataset(root, "train")[: args.samples]
+            blobs = [s[ext] for s in data]
+            root = data
             methods = {"limit": limit(blobs, case, size), "all": ours(root, size, task="all"),
-                       "none": ours(root, size), "vqa": ours(root, size, task="vqa")}
+                       }
             if args.num_workers:
                 methods["workers"] = ours(root, size, task="all", num_workers=args.num_workers)
         results = {name: [] for name in methods}

@@ -14,11 +14,10 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from vrs_wds.errors import ConfigError
-from vrs_wds.loader.batches import Results, examples_of
+from vrs_wds.loader.batches import MadeBatch, Results, examples_of
 from vrs_wds.loader.dealing import Dealing, merge
 from vrs_wds.loader.executor import ChunkReader
 from vrs_wds.loader.order import DatasetOrder
-from vrs_wds.order.plan import RankBatch
 from vrs_wds.order.world import World
 from vrs_wds.tasks.registry import register_task, registered_tasks
 
@@ -89,7 +88,7 @@ class WorkerPool:
             multiprocessing_context=_context(),
         )
 
-    def run(self, epoch: int, start: int) -> Generator[tuple[RankBatch, Results]]:
+    def run(self, epoch: int, start: int) -> Generator[MadeBatch]:
         """Yield each batch of an epoch, from `start` on, with what its samples became."""
         self._run += 1
         run = self._run
@@ -110,7 +109,7 @@ class WorkerPool:
                 results = iter(_from_shared(received))
                 parts[worker] = [list(islice(results, length)) for length in lengths]
             made = merge(self._dealing.owners(number, batch), parts)
-            yield batch, [result for results in made for result in results]
+            yield MadeBatch(batch, [result for results in made for result in results])
 
     def _start(self) -> Iterator[tuple[list[int], Results]]:
         _refuse_interactive(self._reader.stages)
