@@ -102,7 +102,7 @@ def decode_into(
             np.copyto(out, pixels)
             pixels = out
         pixels = contiguous(pixels)
-    if pixels.shape not in {(*full_wh[::-1], 3), (*size_wh[::-1], 3)}:
+    if pixels is not out and pixels.shape not in {(*full_wh[::-1], 3), (*size_wh[::-1], 3)}:
         expected = f"{header.width} x {header.height} RGB pixels as the header says"
         raise refusal(where, expected=expected, found=f"an array of shape {pixels.shape}")
     return pixels, header

@@ -1,6 +1,7 @@
 """Size, format and orientation of an image, without decoding its pixels."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from PIL import TiffImagePlugin
@@ -36,6 +37,7 @@ class ImageHeader:
     """EXIF orientation of the stored picture, 1..8; 1 is upright."""
 
 
+@lru_cache(maxsize=1024)
 def is_image_extension(extension: str) -> bool:
     """Say whether a member of this extension is an image; only what follows the last dot counts.
 

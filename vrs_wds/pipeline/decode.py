@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, get_args
 
 from vrs_wds.errors import ConfigError, DecodeError
@@ -78,16 +79,14 @@ class Decode(SampleStage):
             raise TypeError(f"{where}: was decoded before; leave one Decode out.")
         extension = self._find_image(sample, where)
         image, size_wh = self._picture(sample, extension, where, slot)
-        decoded: SampleDict = {
-            name: value for name, value in sample.items() if name.startswith("__")
-        }
+        decoded: SampleDict = {name: sample[name] for name in sample if name[:2] == "__"}
         decoded["image"] = image
         decoded["meta"] = self._meta(sample, size_wh, where)
         self._add_sidecars(decoded, sample, where)
         # A foreign member may be named as a task is; that name is the parsed sidecar's.
-        consumed = {extension, META_EXTENSION, *task_names(), *map(extension_of, task_names())}
+        consumed = _names_of_tasks(tuple(task_names()))
         for name, value in sample.items():
-            if name not in consumed:
+            if name not in consumed and name != extension:
                 decoded.setdefault(name, value)
         if self.size is not None and size_wh != self.size:
             return with_picture(decoded, image, fit_frame(size_wh, self.size, self.fit))
@@ -154,6 +153,12 @@ class Decode(SampleStage):
                 decoded[name] = decode_sidecar(get_task(name), data, where=where)
             else:
                 decoded[name] = None
+
+
+@lru_cache(maxsize=8)
+def _names_of_tasks(tasks: tuple[str, ...]) -> frozenset[str]:
+    """Return the names of what `Decode` gives or takes."""
+    return frozenset([META_EXTENSION, *tasks, *map(extension_of, tasks)])
 
 
 def _bytes_of(sample: SampleDict, extension: str, where: str) -> bytes | None:

@@ -173,8 +173,7 @@ class ShardedDataset:
         numbers = self._places(places)
         wanted = None if extensions is None else set(extensions)
         keys, requests, parts = self._requests(numbers, wanted)
-        for request, data in read_members(self._store, self._shards, requests, keys):
-            parts[request.sample][request.extension] = data
+        read_members(self._store, self._shards, requests, keys, parts)
         starts, url_of = self._index.starts, self._shard_url
         return [
             Sample(key, members, url_of(bisect_right(starts, number) - 1))
@@ -260,6 +259,9 @@ class ShardedDataset:
     def _places(self, places: Iterable[SupportsIndex | str]) -> list[int]:
         """Turn places and keys into numbers of the whole split."""
         asked = list(places)
+        size = len(self)
+        if self._numbers is None and all([type(p) is int and 0 <= p < size for p in asked]):
+            return asked  # type: ignore[return-value]  # they are numbers
         keys = [place for place in asked if isinstance(place, str)]
         by_key = dict(zip(keys, self._numbers_of(keys), strict=True)) if keys else {}
         return [

@@ -61,8 +61,12 @@ def coalesce(
 
 
 def read_members(
-    store: Store, shards: Sequence[str], requests: Sequence[MemberRequest], keys: Sequence[str]
-) -> Iterator[tuple[MemberRequest, bytes]]:
+    store: Store,
+    shards: Sequence[str],
+    requests: Sequence[MemberRequest],
+    keys: Sequence[str],
+    members: Sequence[dict[str, bytes]],
+) -> None:
     """Fetch members, in the order of their places; every one is checked against its CRC32C.
 
     Args:
@@ -70,6 +74,7 @@ def read_members(
         shards: Names of the shards, by number.
         requests: What to read.
         keys: Keys of the samples asked for, for messages.
+        members: Filled: bytes by extension, for each sample asked for.
 
     Raises:
         ShardNotFound: if a shard is not there.
@@ -80,8 +85,11 @@ def read_members(
     max_size = getattr(store, "joined_range_bytes", MAX_RANGE_BYTES)
     for group in coalesce(requests, max_size=max_size):
         name = shards[group[0].shard]
-        start = group[0].offset
-        stop = max([request.offset + request.size for request in group])
+        start = stop = group[0].offset
+        for request in group:
+            end = request.offset + request.size
+            if end > stop:
+                stop = end
         try:
             data = store.get_range(name, start, stop - start)
         except FileNotFoundError as error:
@@ -90,11 +98,11 @@ def read_members(
                 "it again, or write the split anew."
             ) from error
         for request in group:
-            first = request.offset - start
-            member = data[first : first + request.size]
-            if len(member) < request.size or crc32c(member) != request.crc32c:
+            first, size = request.offset - start, request.size
+            member = data[first : first + size]
+            if len(member) < size or crc32c(member) != request.crc32c:
                 raise _damaged(member, request, store.url_of(name), keys[request.sample])
-            yield request, member
+            members[request.sample][request.extension] = member
 
 
 def _damaged(
