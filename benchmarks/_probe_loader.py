@@ -69,9 +69,13 @@ def ours(root, size, **options):
     if options.get("num_workers"):
         options["persistent_workers"] = True
     loader = vw.StreamingLoader(
-            root, task=options.get("task"), batch_size=64, size=size,
-            **{k: v for k, v in options.items() if k != "task"},
-        )
+        root,
+        task=options.get("task"),
+        batch_size=64,
+        size=size,
+        **{k: v for k, v in options.items() if k != "task"},
+    )
+
     def run():
         count = 0
         for batch in loader:
@@ -90,6 +94,7 @@ def raw_limit(root):
                 while n := f.readinto(buffer):
                     total += n
         return 2048
+
     return run
 
 
@@ -102,7 +107,7 @@ def raw_ours(root, **how):
         if how.get("random"):
             order = np.random.default_rng(0).permutation(len(dataset)).tolist()
             for start in range(0, len(order), 64):
-                count += len(dataset.get_many(order[start:start + 64]))
+                count += len(dataset.get_many(order[start : start + 64]))
         elif how.get("single"):
             for i in range(len(dataset)):
                 dataset[i]
@@ -111,6 +116,7 @@ def raw_ours(root, **how):
             for sample in dataset:
                 count += 1
         return count
+
     return run
 
 
@@ -119,6 +125,7 @@ def raw_stream(root):
 
     def run():
         return sum(1 for _ in vw.stream(root, "train"))
+
     return run
 
 
@@ -129,6 +136,7 @@ def raw_wds(root, sidecars=False):
         shards = [str(p) for p in sorted(Path(root).glob("*.tar"))]
         ds = wds.WebDataset(shards, shardshuffle=False, empty_check=False)
         return sum(1 for _ in ds)
+
     return run
 
 
@@ -137,7 +145,11 @@ def meta_ours(root):
 
     def run():
         dataset = vw.open_dataset(root, "train")
-        return sum(len(dataset.metadata_many(range(s, min(s + 64, len(dataset))))) for s in range(0, len(dataset), 64))
+        return sum(
+            len(dataset.metadata_many(range(s, min(s + 64, len(dataset)))))
+            for s in range(0, len(dataset), 64)
+        )
+
     return run
 
 
@@ -167,8 +179,14 @@ def main():
         case, count, size = ROWS[row]
         root = make(folder, case, count)
         if row == "raw":
-            methods = {"limit": raw_limit(root), "iter": raw_ours(root), "random": raw_ours(root, random=True),
-                       "single": raw_ours(root, single=True), "stream": raw_stream(root), "wds": raw_wds(root)}
+            methods = {
+                "limit": raw_limit(root),
+                "iter": raw_ours(root),
+                "random": raw_ours(root, random=True),
+                "single": raw_ours(root, single=True),
+                "stream": raw_stream(root),
+                "wds": raw_wds(root),
+            }
         elif row == "meta":
             methods = {"limit": raw_wds(root), "metadata": meta_ours(root)}
         else:
@@ -176,8 +194,10 @@ def main():
             data = vw.open_dataset(root, "train")[: args.samples]
             blobs = [s[ext] for s in data]
             root = data
-            methods = {"limit": limit(blobs, case, size), "all": ours(root, size, task="all"),
-                       }
+            methods = {
+                "limit": limit(blobs, case, size),
+                "all": ours(root, size, task="all"),
+            }
             if args.num_workers:
                 methods["workers"] = ours(root, size, task="all", num_workers=args.num_workers)
         results = {name: [] for name in methods}
@@ -191,9 +211,12 @@ def main():
             shares = [v[0] / l[0] for v, l in zip(values, results["limit"])]
             cpus = [l[1] / v[1] for v, l in zip(values, results["limit"])]
             best = max(v[0] for v in values) / max(l[0] for l in results["limit"])
-            print(f"{row:5} {name:8} {max(v[0] for v in values):9.1f}/s  cpu {min(v[1] for v in values):7.3f} ms"
-                  f"  share median {statistics.median(shares):.3f} best/best {best:.3f}"
-                  f"  cpu-share median {statistics.median(cpus):.3f} best {min(l[1] for l in results['limit'])/min(v[1] for v in values):.3f}", flush=True)
+            print(
+                f"{row:5} {name:8} {max(v[0] for v in values):9.1f}/s  cpu {min(v[1] for v in values):7.3f} ms"
+                f"  share median {statistics.median(shares):.3f} best/best {best:.3f}"
+                f"  cpu-share median {statistics.median(cpus):.3f} best {min(l[1] for l in results['limit']) / min(v[1] for v in values):.3f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -87,7 +87,7 @@ def lease(raw: Pixels, give_back: Callable[[Pixels], object]) -> Lease:
     """
     # Views of views refer to the first array that is not a view of another array: to this one, as
     # what is below it is a memoryview. torch keeps the array that a tensor was made from.
-    array = np.frombuffer(memoryview(raw), dtype=np.uint8)
+    array = np.frombuffer(memoryview(cast(Any, raw)), dtype=np.uint8)
     weakref.finalize(array, give_back, raw).atexit = False
     return torch.from_numpy(array), array
 

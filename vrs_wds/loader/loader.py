@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from vrs_wds.errors import ConfigError
-from vrs_wds.loader.batches import MAX_CHUNK, MadeBatch, read_in_threads, sift_batch
 from vrs_wds.loader.batch_memory import MemoryPool
+from vrs_wds.loader.batches import MAX_CHUNK, MadeBatch, read_in_threads, sift_batch
 from vrs_wds.loader.decoded_cache import DecodedCache
 from vrs_wds.loader.detect import detect_world
 from vrs_wds.loader.executor import ChunkReader

@@ -260,7 +260,7 @@ class ShardedDataset:
         """Turn places and keys into numbers of the whole split."""
         asked = list(places)
         size = len(self)
-        if self._numbers is None and all([type(p) is int and 0 <= p < size for p in asked]):
+        if self._numbers is None and all(type(p) is int and 0 <= p < size for p in asked):
             return asked  # type: ignore[return-value]  # they are numbers
         keys = [place for place in asked if isinstance(place, str)]
         by_key = dict(zip(keys, self._numbers_of(keys), strict=True)) if keys else {}

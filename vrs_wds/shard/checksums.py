@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import google_crc32c
 
-
 crc32c: Callable[[bytes], int] = google_crc32c.value
 """Returns the CRC32C (Castagnoli, RFC 3720) of a member's data."""
 
