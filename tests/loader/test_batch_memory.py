@@ -222,6 +222,28 @@ def test_memory_stays_flat(small_dataset: ShardedDataset) -> None:
     assert resident_mb() - before < 20
 
 
+def test_workers_use_their_memory_again(small_dataset: ShardedDataset) -> None:
+    """A consumer that keeps every second batch finds them as they were, over many epochs."""
+    loader = StreamingLoader(
+        small_dataset, batch_size=3, num_workers=2, persistent_workers=True, prefetch_factor=1
+    )
+    expected = [x for b in StreamingLoader(small_dataset, batch_size=3) for x in pixels(b)]
+    kept, places = [], set()
+    for epoch in range(6):
+        found = []
+        for number, batch in enumerate(loader):
+            found += pixels(batch)
+            places.add(batch["image"].data_ptr())
+            if epoch == 2 and number % 2:
+                kept.append((batch["image"], batch["image"].clone()))
+            batch["image"].mul_(1)  # the consumer's to write
+            del batch
+        assert all(map(np.array_equal, found, expected))
+    for image, copy in kept:
+        assert torch.equal(image, copy)
+    assert len(places) <= 2 * 4  # each worker has four buffers, mapped once
+
+
 def test_a_buffer_comes_back_when_its_last_view_is_gone() -> None:
     """Not before, and once."""
     back: list[Any] = []

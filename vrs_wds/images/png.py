@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import unpack_from
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import imagecodecs
 import numpy as np
@@ -80,13 +80,11 @@ def _check_chunks(data: bytes, *, where: str) -> None:
     libpng stops at the last row: it misses a lost end, and passes over a damaged `tRNS` or
     `eXIf`, which changes the picture.
     """
-    view, kind, stop = memoryview(data), b"", _SIGNATURE_BYTES
+    view: Any = memoryview(data)
+    kind, stop = b"", _SIGNATURE_BYTES
     for kind, start, stop in _chunks(data):
         # libdeflate's, many times as fast as zlib's
-        if (
-            imagecodecs.deflate_crc32(cast(Any, view)[start - 4 : stop])
-            != unpack_from(">I", data, stop)[0]
-        ):
+        if imagecodecs.deflate_crc32(view[start - 4 : stop]) != unpack_from(">I", data, stop)[0]:
             found = f"a wrong checksum of chunk {kind!r} at byte {start - 8}"
             raise refusal(where, expected="a complete png image", found=found)
     if kind != b"IEND":

@@ -116,6 +116,19 @@ class BatchMemory:
         """Return what gives the memory of one picture."""
         return partial(self._slot, number) if self._use_slots else None
 
+    @classmethod
+    def holding(cls, pool: MemoryPool, pixels: Lease, shape: tuple[int, ...]) -> "BatchMemory":
+        """Return the memory of a batch whose pictures are there: (B, H, W, 3)."""
+        memory = cls(pool, shape[0], shape[0])
+        memory._use_slots = False
+        memory._hold(pixels, shape)
+        return memory
+
+    @property
+    def views(self) -> Sequence[Pixels]:
+        """Each picture's memory, (H, W, 3)."""
+        return self._views
+
     def _slot(self, number: int, height: int, width: int) -> Pixels | None:
         with self._lock:
             if self._tensor is None:
@@ -123,11 +136,15 @@ class BatchMemory:
             view = self._views[number]
         return view if view.shape == (height, width, 3) else None
 
-    def _allocate(self, shape: tuple[int, int, int]) -> None:
+    def _allocate(self, shape: tuple[int, ...]) -> None:
+        pixels = self._pool.take(self._capacity * int(np.prod(shape)))
+        self._hold(pixels, (self._count, *shape))
+
+    def _hold(self, pixels: Lease, shape: tuple[int, ...]) -> None:
         size = int(np.prod(shape))
-        tensor, array = self._pool.take(self._capacity * size)
-        self._tensor = tensor[: self._count * size].view(self._count, *shape)
-        self._views = [*array[: self._count * size].reshape(self._count, *shape)]
+        tensor, array = pixels
+        self._tensor = tensor[:size].view(shape)
+        self._views = [*array[:size].reshape(shape)]
         self._places = {id(view): number for number, view in enumerate(self._views)}
 
     def stack(self, images: Sequence[Any]) -> torch.Tensor | list[torch.Tensor]:

@@ -120,7 +120,7 @@ def sift_batch(
         return [spare], torch.tensor([False])
     if not samples:
         raise TooManyBadSamples(
-            f"all {len(made.results)} samples of the first batch are bad: there is nothing to give. The "
-            f"last: {faults.skipped[-1].message}"
+            f"all {len(made.results)} samples of the first batch are bad: there is nothing to "
+            f"give. The last: {faults.skipped[-1].message}"
         )
     return samples, torch.tensor(mask)

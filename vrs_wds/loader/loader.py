@@ -307,6 +307,7 @@ class StreamingLoader:
                 self._reader,
                 self.order,
                 World(self.world.rank, self.world.world_size),
+                memory=self._memory,
                 num_workers=self.num_workers,
                 prefetch_factor=self._prefetch_factor,
                 persistent_workers=self._persistent,
