@@ -516,7 +516,7 @@ def test_the_cause_is_chained():
 def test_a_full_memory_is_no_bad_image(monkeypatch):
     """A MemoryError passes, so that no policy skips it."""
 
-    def run_out(data):
+    def run_out(data, out=None):
         raise MemoryError
 
     monkeypatch.setattr(imagecodecs, "png_decode", run_out)

@@ -14,6 +14,7 @@ from vrs_wds.tasks.detection import DetectedObject
 from vrs_wds.tasks.meta import Meta
 from vrs_wds.tasks.registry import task_names
 from vrs_wds.tasks.vqa import VQA, QAPair
+from vrs_wds.testing.pictures import draw_picture
 
 QA = {"qa_pairs": [{"question": "How many?", "answer": "2", "type": "object quantity"}]}
 CORNERS = [2, 2, 18, 2, 18, 8, 2, 8]
@@ -294,3 +295,61 @@ def test_boxes_without_area_on_the_border_stay(side, new):
     moved = task.move(sidecar, Frame.resize((side, side), (new, new)))
 
     assert len(moved.objects) == 1
+
+
+def drawn(size_wh):
+    """A picture that looks like the ground from above, as a JPEG."""
+    return encode_rgb(draw_picture(np.random.default_rng(0), size_wh), "jpeg", quality=95)
+
+
+@pytest.mark.parametrize(
+    ("size", "fit", "least_db"),
+    [((96, 64), "stretch", 35), ((48, 32), "letterbox", 35), ((50, 40), "letterbox", 30)],
+)
+def test_a_shrunk_picture_is_close_to_the_mean_of_areas(size, fit, least_db):
+    """By peak signal-to-noise ratio; and so is the triangle filter."""
+    raw = {"__key__": "a", "__url__": "", "jpg": drawn((192, 128))}
+    area = decode(raw, size=size, fit=fit, filter="area")["image"]
+    for name in ("shrunk", "triangle"):
+        image = decode(raw, size=size, fit=fit, filter=name)["image"]
+        error = np.mean((image.astype(float) - area) ** 2)
+        ratio = 10 * np.log10(255**2 / max(error, 1e-9))
+        assert image.shape == (size[1], size[0], 3)
+        assert ratio > (least_db if name == "shrunk" else 30), (name, ratio)
+
+
+def test_only_pictures_that_become_half_as_large_are_shrunk():
+    """Of the others every coefficient is used."""
+    raw = {"__key__": "a", "__url__": "", "jpg": drawn((192, 128))}
+    for size in ((97, 64), (96, 65), (192, 128), (200, 300)):
+        np.testing.assert_array_equal(
+            decode(raw, size=size)["image"], decode(raw, size=size, filter="triangle")["image"]
+        )
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turned_pictures_are_shrunk_too(orientation):
+    """The size asked for is that of the upright picture; boxes have its frame."""
+    from io import BytesIO
+
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = BytesIO()
+    Image.open(BytesIO(drawn((192, 128)))).save(buffer, "JPEG", exif=exif, quality=95)
+    raw = {"__key__": "a", "__url__": "", "jpg": buffer.getvalue()}
+    full = decode(raw)["image"]
+    size = (full.shape[1] // 2, full.shape[0] // 2)
+    slots = []
+
+    def slot(height, width):
+        slots.append(np.zeros((height, width, 3), np.uint8))
+        return slots[-1]
+
+    decoded = Decode(size=size).decode(raw, slot)
+    assert decoded["meta"].size_wh == size
+    assert len(slots) == 1
+    assert decoded["image"] is slots[0]
+    area = decode(raw, size=size, filter="area")["image"]
+    assert np.abs(decoded["image"].astype(float) - area).mean() < 4

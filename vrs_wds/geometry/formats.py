@@ -24,14 +24,16 @@ BoxFormat = Literal["xyxy", "xywh", "cxcywh", "corners", "rotated"]
 Coordinates = Literal["pixels", "0-1", "0-100", "0-1000"]
 """Units: pixels, or a share of the picture's width (for x) and height (for y)."""
 
+_BOX_FORMATS: tuple[str, ...] = get_args(BoxFormat)
+_COORDINATES: tuple[str, ...] = get_args(Coordinates)
 _FULL_SIDE: dict[str, float] = {"0-1": 1.0, "0-100": 100.0, "0-1000": 1000.0}
 
 
 def check_format(box_format: str, coordinates: str) -> None:
     """Raise `ConfigError` unless both words are known."""
     for option, value, allowed in (
-        ("box_format", box_format, get_args(BoxFormat)),
-        ("coordinates", coordinates, get_args(Coordinates)),
+        ("box_format", box_format, _BOX_FORMATS),
+        ("coordinates", coordinates, _COORDINATES),
     ):
         if value not in allowed:
             raise ConfigError(f"{option}: expected one of {', '.join(allowed)}, got {value!r}.")

@@ -1,16 +1,20 @@
 """Makes a rank's batches: reads and decodes their samples, in threads or in worker processes."""
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import torch
 
 from vrs_wds.errors import TooManyBadSamples
-from vrs_wds.loader.executor import ChunkReader, Example, chunked, map_in_threads
+from vrs_wds.loader.batch_memory import BatchMemory, MemoryPool
+from vrs_wds.loader.executor import ChunkReader, Example, map_in_threads
 from vrs_wds.loader.order import DatasetOrder
 from vrs_wds.order.plan import RankBatch
 from vrs_wds.order.world import World
+from vrs_wds.pipeline.collate import stack_images
 from vrs_wds.pipeline.faults import BadSample, FaultLog
 
 MAX_CHUNK = 16
@@ -21,42 +25,86 @@ MAX_TRIES = 1000
 Results = list[Any]
 """Samples and bad samples of one planned batch, in order."""
 
+StackImages = Callable[[Sequence[Any]], torch.Tensor | list[torch.Tensor]]
+"""See `stack_images`."""
+
 
 def examples_of(batch: RankBatch) -> list[Example]:
     """Return a planned batch as pairs of a place and an item."""
     return list(zip(batch.numbers.tolist(), batch.items.tolist(), strict=True))
 
 
+@dataclass
+class MadeBatch:
+    """A planned batch and what its samples became."""
+
+    planned: RankBatch
+    results: Results
+    stack: StackImages = stack_images
+    """Makes one tensor of the pictures."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some examples of a batch, next to each other."""
+
+    examples: Sequence[Example]
+    first: int
+    """Place of the first one in the batch."""
+    memory: BatchMemory
+
+    def read(self, reader: ChunkReader) -> Results:
+        """Read and decode the examples, into the batch's memory."""
+        slots = [self.memory.slot(self.first + i) for i in range(len(self.examples))]
+        return reader(self.examples, slots)
+
+
 def read_in_threads(
-    reader: ChunkReader, batches: Iterable[RankBatch], *, num_threads: int, ahead: int
-) -> Generator[tuple[RankBatch, Results]]:
+    reader: ChunkReader,
+    batches: Iterable[RankBatch],
+    *,
+    pool: MemoryPool,
+    batch_size: int,
+    num_threads: int,
+    ahead: int,
+) -> Generator[MadeBatch]:
     """Yield each planned batch with what its samples became; at most `ahead` chunks in advance."""
-    queue: list[tuple[RankBatch, int]] = []
+    queue: deque[tuple[RankBatch, BatchMemory, int]] = deque()
 
-    def chunks() -> Iterator[Sequence[Example]]:
+    def chunks() -> Iterator[Chunk]:
         for batch in batches:
-            parts = list(chunked(examples_of(batch), MAX_CHUNK))
-            queue.append((batch, len(parts)))
-            yield from parts
+            examples = examples_of(batch)
+            memory = BatchMemory(pool, len(examples), batch_size)
+            starts = range(0, len(examples), MAX_CHUNK)
+            queue.append((batch, memory, len(starts)))
+            for start in starts:
+                yield Chunk(examples[start : start + MAX_CHUNK], start, memory)
 
-    results = map_in_threads(reader, chunks(), num_threads=num_threads, ahead=ahead)
+    results = map_in_threads(
+        lambda chunk: chunk.read(reader), chunks(), num_threads=num_threads, ahead=ahead
+    )
+    made: list[Results] = []
     try:
-        while True:
-            first = next(results, None)
-            if first is None:
-                return
-            batch, count = queue.pop(0)
-            parts = [first, *islice(results, count - 1)]
-            yield batch, [sample for part in parts for sample in part]
+        for part in results:
+            made.append(part)
+            del part
+            if len(made) < queue[0][2]:
+                continue
+            batch, memory, _ = queue.popleft()
+            stack = memory.stack
+            del memory
+            results_of_batch = [sample for part in made for sample in part]
+            made.clear()
+            # Nothing of the batch is kept here: its memory is the consumer's.
+            parts = [MadeBatch(batch, results_of_batch, stack)]
+            del batch, results_of_batch, stack
+            yield parts.pop()
     finally:
         results.close()
 
 
 def sift_batch(
-    batch: RankBatch,
-    results: Results,
-    faults: FaultLog,
-    stand_in: Callable[[], dict[str, Any] | None],
+    made: MadeBatch, faults: FaultLog, stand_in: Callable[[], dict[str, Any] | None]
 ) -> tuple[list[dict[str, Any]], torch.Tensor]:
     """Return the good samples of a planned batch and their mask; handle the bad ones.
 
@@ -67,7 +115,7 @@ def sift_batch(
         TooManyBadSamples: if `stand_in` finds none.
     """
     samples, mask = [], []
-    for result, real in zip(results, batch.mask.tolist(), strict=True):
+    for result, real in zip(made.results, made.planned.mask.tolist(), strict=True):
         if isinstance(result, BadSample):
             faults.handle(result)
         else:
@@ -78,8 +126,8 @@ def sift_batch(
     spare = stand_in()
     if spare is None:
         raise TooManyBadSamples(
-            f"all {len(results)} samples of a batch are bad, and so are those after it: there is "
-            f"nothing to give. The last: {faults.skipped[-1].message}"
+            f"all {len(made.results)} samples of a batch are bad, and so are those after it: there "
+            f"is nothing to give. The last: {faults.skipped[-1].message}"
         )
     return [spare], torch.tensor([False])
 

@@ -9,7 +9,9 @@ from itertools import islice
 from typing import TypeVar
 
 from vrs_wds.errors import SampleError, noting
+from vrs_wds.images.decode import Slot
 from vrs_wds.loader.decoded_cache import DecodedCache
+from vrs_wds.pipeline.decode import Decode
 from vrs_wds.pipeline.faults import BadSample, bad_sample
 from vrs_wds.pipeline.stage import SampleDict, SampleStage, place_of
 from vrs_wds.reader.dataset import ShardedDataset
@@ -41,23 +43,29 @@ class ChunkReader:
         """Return the same with an empty cache: for another iteration, which counts anew."""
         return replace(self, cache=DecodedCache(self.cache.max_items))
 
-    def __call__(self, chunk: Sequence[Example]) -> list[SampleDict | BadSample]:
+    def __call__(
+        self, chunk: Sequence[Example], slots: Sequence[Slot | None] | None = None
+    ) -> list[SampleDict | BadSample]:
         """Return what becomes of the examples, in order; a bad sample gives a `BadSample`.
 
         An exception that is not a `SampleError` is a bug: it is raised, with a note that names the
         sample.
         """
-        return [result for results in self.by_example(chunk) for result in results]
+        return [result for results in self.by_example(chunk, slots) for result in results]
 
-    def by_example(self, chunk: Sequence[Example]) -> list[list[SampleDict | BadSample]]:
-        """Return what becomes of each example."""
+    def by_example(
+        self, chunk: Sequence[Example], slots: Sequence[Slot | None] | None = None
+    ) -> list[list[SampleDict | BadSample]]:
+        """Return what becomes of each example; its picture lies in its slot if that is possible."""
+        slots = [None] * len(chunk) if slots is None else slots
         uses = Counter(place for place, _ in chunk)
-        outcomes = self._outcomes(list(uses))
+        slot_of = {place: slot for (place, _), slot in zip(chunk, slots, strict=True)}
+        outcomes = self._outcomes(slot_of)
         results: list[list[SampleDict | BadSample]] = []
-        for place, item in chunk:
+        for (place, item), slot in zip(chunk, slots, strict=True):
             outcome = outcomes[place]
             if not isinstance(outcome, BadSample) and self.task is not None:
-                outcome = self._apply(self.stages[1:], pick(outcome[0], self.task, item))
+                outcome = self._apply(self.stages[1:], pick(outcome[0], self.task, item, slot))
             results.append([outcome] if isinstance(outcome, BadSample) else [*outcome])
         if self.task is not None:
             for place, decoded in outcomes.items():
@@ -66,35 +74,44 @@ class ChunkReader:
                     self.cache.release(place, uses=uses[place], of=total)
         return results
 
-    def _outcomes(self, places: list[int]) -> dict[int, Outcome]:
+    def _outcomes(self, slot_of: dict[int, Slot | None]) -> dict[int, Outcome]:
         """Run the stages that see the whole sample: all, or the first where it is taken apart."""
         stages = self.stages if self.task is None else self.stages[:1]
 
         def decode(missing: list[int]) -> list[Outcome]:
             return [
-                raw if isinstance(raw, BadSample) else self._apply(stages, raw)
-                for raw in self._read(missing)
+                raw
+                if isinstance(raw, BadSample)
+                # A picture of several examples is kept: it has memory of its own.
+                else self._apply(stages, raw, slot_of[place] if self.task is None else None)
+                for place, raw in zip(missing, self._read(missing), strict=True)
             ]
 
+        places = list(slot_of)
         if self.task is None:
             return dict(zip(places, decode(places), strict=True))
         return self.cache.get_many(places, decode)
 
-    def _apply(self, stages: Sequence[SampleStage], sample: SampleDict) -> Outcome:
+    def _apply(
+        self, stages: Sequence[SampleStage], sample: SampleDict, slot: Slot | None = None
+    ) -> Outcome:
         try:
             with noting(place_of(sample)):
-                return run_stages(stages, sample)
+                return run_stages(stages, sample, slot)
         except SampleError as error:
             return bad_sample(error, sample["__key__"], sample["__url__"])
 
     def _read(self, places: Sequence[int]) -> Iterator[SampleDict | BadSample]:
-        """Read all at once; if that fails, one by one, to tell the bad from the good."""
-        try:
-            samples = self.dataset.get_many(places, extensions=self.extensions)
-        except SampleError:
-            yield from map(self._read_one, places)
-        else:
-            yield from (sample.to_dict() for sample in samples)
+        """Read at once what is best read at once; if that fails, one by one, to tell the bad."""
+        # What is read from a disk just before it is decoded is still in the processor's cache.
+        step = 1 if hasattr(self.dataset.store, "joined_range_bytes") else len(places)
+        for run in chunked(places, step):
+            try:
+                samples = self.dataset.get_many(run, extensions=self.extensions)
+            except SampleError:
+                yield from map(self._read_one, run)
+            else:
+                yield from (sample.to_dict() for sample in samples)
 
     def _read_one(self, place: int) -> SampleDict | BadSample:
         try:
@@ -104,22 +121,32 @@ class ChunkReader:
             return bad_sample(error, key, self.dataset.url)
 
 
-def pick(sample: SampleDict, task: str, number: int) -> SampleDict:
+def pick(sample: SampleDict, task: str, number: int, slot: Slot | None = None) -> SampleDict:
     """Return a decoded sample with one thing in a task's sidecar; `__item__` tells which."""
-    return {
-        **sample,
-        # A copy: stages after this one may write into it, and other examples share the picture.
-        "image": sample["image"].copy(),
-        task: get_task(task).pick(sample[task], number),
-        "__item__": number,
-    }
+    image = sample["image"]
+    memory = None if slot is None else slot(*image.shape[:2])
+    # A copy: stages after this one may write into it, and other examples share the picture.
+    copy = image.copy() if memory is None else memory
+    if memory is not None:
+        memory[:] = image
+    sidecar = get_task(task).pick(sample[task], number)
+    return {**sample, "image": copy, task: sidecar, "__item__": number}
 
 
-def run_stages(stages: Sequence[SampleStage], sample: SampleDict) -> list[SampleDict]:
-    """Return what a chain of sample stages makes of one sample."""
+def run_stages(
+    stages: Sequence[SampleStage], sample: SampleDict, slot: Slot | None = None
+) -> list[SampleDict]:
+    """Return what a chain of sample stages makes of one sample.
+
+    `Decode` puts the picture into the memory that `slot` gives; stages after it may write into it,
+    or replace it.
+    """
     samples = [sample]
     for stage in stages:
-        samples = [result for item in samples for result in stage.apply(item)]
+        if slot is not None and isinstance(stage, Decode) and len(samples) == 1:
+            samples, slot = [stage.decode(samples[0], slot)], None
+        else:
+            samples = [result for item in samples for result in stage.apply(item)]
     return samples
 
 
@@ -144,10 +171,10 @@ def map_in_threads(
         for item in islice(iterator, ahead):
             waiting.append(pool.submit(work, item))
         while waiting:
-            result = waiting.popleft().result()
+            result = [waiting.popleft().result()]
             for item in islice(iterator, 1):
                 waiting.append(pool.submit(work, item))
-            yield result
+            yield result.pop()  # not kept here: it holds the memory of a batch
     finally:
         if not is_finalizing():  # then the threads have been joined already
             pool.shutdown(wait=True, cancel_futures=True)

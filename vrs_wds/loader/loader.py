@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from vrs_wds.errors import ConfigError
-from vrs_wds.loader.batches import MAX_CHUNK, Results, find_good, read_in_threads, sift_batch
+from vrs_wds.loader.batch_memory import MemoryPool
+from vrs_wds.loader.batches import MAX_CHUNK, MadeBatch, find_good, read_in_threads, sift_batch
 from vrs_wds.loader.decoded_cache import DecodedCache
 from vrs_wds.loader.detect import detect_world
 from vrs_wds.loader.executor import ChunkReader
@@ -23,7 +24,6 @@ from vrs_wds.order.plan import (
     DEFAULT_STREAMS,
     DEFAULT_WINDOW,
     PlanOptions,
-    RankBatch,
     TailRule,
 )
 from vrs_wds.order.state import LoaderState, check_same_run, parse_state, place_of_state
@@ -181,6 +181,9 @@ class StreamingLoader:
             DecodedCache((num_streams if shuffle else 1) + MAX_CHUNK * self._ahead),
         )
         self._pool: WorkerPool | None = None
+        # As many batches as are read ahead, the one that is begun, and the consumer's.
+        num_ahead = -(-self._ahead * MAX_CHUNK // self.batch.batch_size)
+        self._memory = MemoryPool(num_ahead + 2, pin_memory=self._pin_memory)
 
     @property
     def skipped(self) -> list[BadSample]:
@@ -255,28 +258,31 @@ class StreamingLoader:
         return self._loose_batches(results)
 
     def _planned_batches(
-        self, results: Generator[tuple[RankBatch, Results]], epoch: int, start: int, run: int
+        self, results: Generator[MadeBatch], epoch: int, start: int, run: int
     ) -> Iterator[dict[str, Any]]:
         """Make one batch of each planned one."""
+        number = start
         try:
-            for number, (planned, samples) in enumerate(results, start=start):
+            for made in results:
                 stand_in = partial(find_good, self._reader, self.order, self.world, epoch, number)
-                good, mask = sift_batch(planned, samples, self._faults, stand_in)
-                batch = collate(good, self.batch.ragged)
+                good, mask = sift_batch(made, self._faults, stand_in)
+                batch = collate(good, self.batch.ragged, stack=made.stack)
                 batch["mask"] = mask
+                number += 1
                 if run == self._run:  # else another iteration says where the loader stands
-                    self._given = (epoch, number + 1)
-                yield pin(batch) if self._pin_memory else batch
+                    self._given = (epoch, number)
+                # Nothing of the batch is kept here while the consumer has it.
+                ready = [pin(batch) if self._pin_memory else batch]
+                del made, good, batch, mask
+                yield ready.pop()
         finally:
             results.close()
 
-    def _loose_batches(
-        self, results: Generator[tuple[RankBatch, Results]]
-    ) -> Iterator[dict[str, Any]]:
+    def _loose_batches(self, results: Generator[MadeBatch]) -> Iterator[dict[str, Any]]:
         """Make batches of whatever the stages give."""
         try:
             samples: Iterator[Any] = self._faults.sift(
-                sample for _, part in results for sample in part
+                sample for made in results for sample in made.results
             )
             for stage in self._stream_stages:
                 samples = iter(stage(samples))
@@ -285,11 +291,13 @@ class StreamingLoader:
         finally:
             results.close()
 
-    def _results(self, epoch: int, start: int) -> Generator[tuple[RankBatch, Results]]:
+    def _results(self, epoch: int, start: int) -> Generator[MadeBatch]:
         if self.num_workers == 0:
             return read_in_threads(
                 self._reader.fresh(),
                 self.order.batches(epoch, self.world, start=start),
+                pool=self._memory,
+                batch_size=self.batch.batch_size,
                 num_threads=self._num_threads,
                 ahead=self._ahead,
             )
@@ -298,6 +306,7 @@ class StreamingLoader:
                 self._reader,
                 self.order,
                 World(self.world.rank, self.world.world_size),
+                memory=self._memory,
                 num_workers=self.num_workers,
                 prefetch_factor=self._prefetch_factor,
                 persistent_workers=self._persistent,

@@ -3,7 +3,7 @@
 import multiprocessing
 import sys
 import warnings
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import count, islice
 from multiprocessing.context import BaseContext
 from pickle import PicklingError
@@ -14,12 +14,14 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from vrs_wds.errors import ConfigError
-from vrs_wds.loader.batches import Results, examples_of
+from vrs_wds.loader.batch_memory import BatchMemory, MemoryPool
+from vrs_wds.loader.batches import MadeBatch, Results, StackImages, examples_of
 from vrs_wds.loader.dealing import Dealing, merge
 from vrs_wds.loader.executor import ChunkReader
 from vrs_wds.loader.order import DatasetOrder
-from vrs_wds.order.plan import RankBatch
+from vrs_wds.loader.shared_memory import ReceivedBuffers, SharedPool, new_flags
 from vrs_wds.order.world import World
+from vrs_wds.pipeline.collate import stack_images
 from vrs_wds.tasks.registry import register_task, registered_tasks
 
 T = TypeVar("T")
@@ -29,9 +31,15 @@ class _WorkerBatches(IterableDataset[tuple[list[int], Results]]):
     """What a worker makes of a rank's batches, one after another; the DataLoader takes in turn."""
 
     def __init__(
-        self, reader: ChunkReader, order: DatasetOrder, world: World, position: torch.Tensor
+        self,
+        reader: ChunkReader,
+        order: DatasetOrder,
+        world: World,
+        position: torch.Tensor,
+        flags: Sequence[torch.Tensor],
     ) -> None:
         self._reader = reader
+        self._flags = flags
         self._make_order = order.recipe
         self._world = world
         # Shared: workers that live on see the next epoch.
@@ -46,15 +54,18 @@ class _WorkerBatches(IterableDataset[tuple[list[int], Results]]):
             register_task(task)
         reader = self._reader.fresh()
         dealing = Dealing(info.num_workers, by_sample=reader.task is not None)
+        pool = SharedPool(self._flags[info.id])
         epoch, start = self._position.tolist()
         first, step = (start, 1) if dealing.by_sample else (start + info.id, info.num_workers)
         batches = self._make_order().batches(epoch, self._world, start=first, step=step)
         for number, batch in zip(count(first - start, step), batches):
             mine = dealing.owners(number, batch) == info.id
             examples = [e for e, own in zip(examples_of(batch), mine, strict=True) if own]
-            results = reader.by_example(examples)
+            memory = BatchMemory(pool, len(examples), len(examples))
+            slots = [memory.slot(i) for i in range(len(examples))]
+            results = reader.by_example(examples, slots)
             lengths = [len(made) for made in results]
-            yield lengths, _to_shared([result for made in results for result in made])
+            yield lengths, _to_shared([result for made in results for result in made], memory, pool)
 
 
 class WorkerPool:
@@ -66,6 +77,7 @@ class WorkerPool:
         order: DatasetOrder,
         world: World,
         *,
+        memory: MemoryPool,
         num_workers: int,
         prefetch_factor: int,
         persistent_workers: bool,
@@ -78,8 +90,12 @@ class WorkerPool:
         self._run = 0
         self._persistent = persistent_workers
         self._dealing = Dealing(num_workers, by_sample=reader.task is not None)
+        self._memory = memory
+        # Those made ahead, the one in the making, and the consumer's.
+        flags = new_flags(num_workers, prefetch_factor + 3)
+        self._buffers = [ReceivedBuffers(own) for own in flags]
         self._loader = DataLoader(
-            _WorkerBatches(reader, order, world, self._position),
+            _WorkerBatches(reader, order, world, self._position, flags),
             batch_size=None,
             collate_fn=_as_it_is,  # torch's own would turn every array into a tensor
             num_workers=num_workers,
@@ -89,7 +105,7 @@ class WorkerPool:
             multiprocessing_context=_context(),
         )
 
-    def run(self, epoch: int, start: int) -> Generator[tuple[RankBatch, Results]]:
+    def run(self, epoch: int, start: int) -> Generator[MadeBatch]:
         """Yield each batch of an epoch, from `start` on, with what its samples became."""
         self._run += 1
         run = self._run
@@ -104,13 +120,35 @@ class WorkerPool:
             if workers is None:
                 self._position.copy_(torch.tensor([epoch, start]))
                 workers = self._start()
-            parts = {}
+            parts: dict[int, list[Results]] = {}
+            stacks: list[StackImages] = []
             for worker in self._dealing.workers_of(number):
                 lengths, received = _first(workers) if number == 0 else next(workers)
-                results = iter(_from_shared(received))
+                opened, stack = self._from_shared(received, self._buffers[worker])
+                results = iter(opened)
+                stacks.append(stack)
                 parts[worker] = [list(islice(results, length)) for length in lengths]
+                del received, opened, results
+            if len(stacks) > 1:  # each worker has made a part: it is copied to its place
+                stacks = [BatchMemory(self._memory, len(batch.items), len(batch.items)).stack]
             made = merge(self._dealing.owners(number, batch), parts)
-            yield batch, [result for results in made for result in results]
+            whole = [MadeBatch(batch, [r for results in made for r in results], stacks[0])]
+            del parts, made, stacks, stack
+            yield whole.pop()  # nothing of it is kept here: its memory is the consumer's
+
+    def _from_shared(
+        self, received: Results, buffers: ReceivedBuffers
+    ) -> tuple[Results, StackImages]:
+        """Put the pictures back into the samples; and give what makes one tensor of them."""
+        places, pixels, number, *results = received
+        if not isinstance(pixels, torch.Tensor):
+            for place, tensor in zip(places, pixels, strict=True):
+                results[place]["image"] = tensor.numpy()
+            return results, stack_images
+        memory = BatchMemory.holding(self._memory, buffers.open(pixels, number), pixels.shape)
+        for place, view in zip(places, memory.views, strict=True):
+            results[place]["image"] = view
+        return results, memory.stack
 
     def _start(self) -> Iterator[tuple[list[int], Results]]:
         _refuse_interactive(self._reader.stages)
@@ -167,7 +205,7 @@ def _as_it_is(item: T) -> T:
     return item
 
 
-def _to_shared(results: Results) -> Results:
+def _to_shared(results: Results, memory: BatchMemory, pool: SharedPool) -> Results:
     """Turn pictures into tensors, which travel in shared memory: arrays would be pickled.
 
     Pictures of one size make one tensor, given in place of the first one's: each tensor takes an
@@ -180,14 +218,11 @@ def _to_shared(results: Results) -> Results:
     }
     shared = [{**r, "image": None} if i in arrays else r for i, r in enumerate(results)]
     if len({(array.shape, array.dtype) for array in arrays.values()}) == 1:
-        tensors = torch.from_numpy(np.stack(list(arrays.values())))
-        return [list(arrays), tensors, *shared]
+        (shape, dtype) = next((array.shape, array.dtype) for array in arrays.values())
+        if dtype == np.uint8 and len(shape) == 3 and shape[2] == 3:
+            stacked = memory.stack([*arrays.values()])
+            assert isinstance(stacked, torch.Tensor)  # noqa: S101 - of one size
+            return [list(arrays), stacked.permute(0, 2, 3, 1), pool.send(stacked), *shared]
+    pool.send(None)
     single = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays.values()]
-    return [list(arrays), single, *shared]
-
-
-def _from_shared(received: Results) -> Results:
-    places, tensors, *results = received
-    for place, tensor in zip(places, tensors, strict=True):
-        results[place]["image"] = tensor.numpy()
-    return results
+    return [list(arrays), single, 0, *shared]

@@ -1,6 +1,6 @@
 """A list of decoded samples to a batch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -15,7 +15,12 @@ RaggedForm = Literal["packed", "list"]
 """Columns of different lengths: packed as `Ragged`, or a list with one tensor or list a sample."""
 
 
-def collate(samples: Sequence[SampleDict], ragged: RaggedForm = "packed") -> dict[str, Any]:
+def collate(
+    samples: Sequence[SampleDict],
+    ragged: RaggedForm = "packed",
+    *,
+    stack: Callable[[Sequence[Any]], Any] | None = None,
+) -> dict[str, Any]:
     """Make a batch of decoded samples.
 
     ============ =====================================================================
@@ -28,13 +33,18 @@ def collate(samples: Sequence[SampleDict], ragged: RaggedForm = "packed") -> dic
     `__url__`    list of shards
     others       numbers and arrays of one shape: tensors; anything else: lists
     ============ =====================================================================
+
+    Args:
+        samples: At least one.
+        ragged: Form of columns of different lengths.
+        stack: Makes `image` of the pictures; None copies them side by side.
     """
     batch: dict[str, Any] = {}
     in_metas = {"meta", *task_names()}
     for name in dict.fromkeys(name for sample in samples for name in sample):
         values = [sample.get(name) for sample in samples]
         if name == "image":
-            batch["image"] = stack_images(values)
+            batch["image"] = (stack or stack_images)(values)
         elif name == "target":
             batch["target"] = _collate_target(values, ragged)
         elif name not in in_metas:

@@ -2,13 +2,21 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import lru_cache
+from typing import Any, ClassVar, get_args
 
 from vrs_wds.errors import ConfigError, DecodeError
-from vrs_wds.images.decode import DEFAULT_MAX_PIXELS, decode_rgb
+from vrs_wds.images.decode import DEFAULT_MAX_PIXELS, Slot, decode_into
 from vrs_wds.images.header import is_image_extension
 from vrs_wds.pipeline.frames import with_picture
-from vrs_wds.pipeline.resize import Fit, check_size, fit_frame, resize_rgb
+from vrs_wds.pipeline.resize import (
+    Fit,
+    ResizeFilter,
+    check_size,
+    fit_frame,
+    inner_size,
+    resize_rgb,
+)
 from vrs_wds.pipeline.stage import SampleDict, SampleStage, place_of
 from vrs_wds.tasks.meta import Meta
 from vrs_wds.tasks.registry import get_task, task_names
@@ -42,12 +50,19 @@ class Decode(SampleStage):
     """Member that holds the image; None finds the only one with an image's extension."""
     max_pixels: int = DEFAULT_MAX_PIXELS
     """An image with more pixels is a `DecodeError`."""
+    filter: ResizeFilter = "shrunk"
+    """How `size` is reached: `shrunk`, `triangle` or `area`; see docs/explanation/reading-speed.md
+    for what they cost."""
 
     def __post_init__(self) -> None:
         if self.size is not None:
             object.__setattr__(self, "size", check_size(self.size))
         if self.fit not in ("stretch", "letterbox"):
             raise ConfigError(f"fit: expected 'stretch' or 'letterbox', got {self.fit!r}.")
+        if self.filter not in get_args(ResizeFilter):
+            raise ConfigError(
+                f"filter: expected one of {', '.join(get_args(ResizeFilter))}, got {self.filter!r}."
+            )
         if self.tasks is not None and not isinstance(self.tasks, str):  # a tuple hashes
             object.__setattr__(self, "tasks", tuple(self.tasks))
         for name in self._named_tasks() or ():
@@ -55,29 +70,48 @@ class Decode(SampleStage):
 
     def apply(self, sample: SampleDict, /) -> Iterable[SampleDict]:
         """Decode one sample."""
+        return (self.decode(sample),)
+
+    def decode(self, sample: SampleDict, slot: Slot | None = None) -> SampleDict:
+        """Decode one sample; `slot` gives the memory for its picture, if it has some."""
         where = place_of(sample)
         if isinstance(sample.get("meta"), Meta):
             raise TypeError(f"{where}: was decoded before; leave one Decode out.")
         extension = self._find_image(sample, where)
-        member = f"{where}: member {extension!r}"
-        data = _bytes_of(sample, extension, where) or b""
-        image = decode_rgb(data, where=member, max_pixels=self.max_pixels)
-        decoded: SampleDict = {
-            name: value for name, value in sample.items() if name.startswith("__")
-        }
+        image, size_wh = self._picture(sample, extension, where, slot)
+        decoded: SampleDict = {name: sample[name] for name in sample if name[:2] == "__"}
         decoded["image"] = image
-        size_wh = (image.shape[1], image.shape[0])
         decoded["meta"] = self._meta(sample, size_wh, where)
         self._add_sidecars(decoded, sample, where)
         # A foreign member may be named as a task is; that name is the parsed sidecar's.
-        consumed = {extension, META_EXTENSION, *task_names(), *map(extension_of, task_names())}
+        consumed = _names_of_tasks(tuple(task_names()))
         for name, value in sample.items():
-            if name not in consumed:
+            if name not in consumed and name != extension:
                 decoded.setdefault(name, value)
         if self.size is not None and size_wh != self.size:
-            frame = fit_frame(size_wh, self.size, self.fit)
-            decoded = with_picture(decoded, resize_rgb(image, self.size, self.fit), frame)
-        return (decoded,)
+            return with_picture(decoded, image, fit_frame(size_wh, self.size, self.fit))
+        return decoded
+
+    def _picture(
+        self, sample: SampleDict, extension: str, where: str, slot: Slot | None
+    ) -> tuple[Any, tuple[int, int]]:
+        """Return the picture, resized, and the size that it had."""
+        target, fit = self.size, self.fit
+        options: dict[str, Any] = {"slot": slot}
+        if target is not None:
+            # Only what is decoded to its last size goes straight to where it belongs.
+            options["slot"] = slot and (lambda h, w: slot(h, w) if (w, h) == target else None)
+            if self.filter == "shrunk":
+                options["shrink"] = lambda wh: inner_size(wh, target, fit)
+        data = _bytes_of(sample, extension, where) or b""
+        member = f"{where}: member {extension!r}"
+        image, header = decode_into(data, where=member, max_pixels=self.max_pixels, **options)
+        size_wh = (header.width, header.height)
+        if target is not None and (image.shape[1], image.shape[0]) != target:
+            out = None if slot is None else slot(target[1], target[0])
+            inner = inner_size(size_wh, target, fit)
+            image = resize_rgb(image, target, fit, filter=self.filter, inner_wh=inner, out=out)
+        return image, size_wh
 
     def _named_tasks(self) -> tuple[str, ...] | None:
         if self.tasks is None or self.tasks in ("all", "complete"):
@@ -119,6 +153,12 @@ class Decode(SampleStage):
                 decoded[name] = decode_sidecar(get_task(name), data, where=where)
             else:
                 decoded[name] = None
+
+
+@lru_cache(maxsize=8)
+def _names_of_tasks(tasks: tuple[str, ...]) -> frozenset[str]:
+    """Return the names of what `Decode` gives or takes."""
+    return frozenset([META_EXTENSION, *tasks, *map(extension_of, tasks)])
 
 
 def _bytes_of(sample: SampleDict, extension: str, where: str) -> bytes | None:

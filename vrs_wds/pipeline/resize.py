@@ -13,6 +13,12 @@ Fit = Literal["stretch", "letterbox"]
 """`stretch` changes the aspect; `letterbox` keeps it and fills the rest with black, centred."""
 
 
+ResizeFilter = Literal["shrunk", "triangle", "area"]
+"""How pixels become fewer. `triangle` widens as the picture shrinks (antialias); `area` takes the
+mean; `shrunk` lets the decoder of a JPEG that is to be at most half as large transform fewer
+coefficients, then `triangle` for what is left to do, and is `triangle` for all other pictures."""
+
+
 def check_size(size: object, option: str = "size") -> tuple[int, int]:
     """Return `(width, height)` if that is what it is.
 
@@ -43,23 +49,44 @@ def fit_frame(old_wh: tuple[int, int], new_wh: tuple[int, int], fit: Fit) -> Fra
 
 
 def resize_rgb(
-    image: NDArray[np.uint8], new_wh: tuple[int, int], fit: Fit = "stretch"
+    image: NDArray[np.uint8],
+    new_wh: tuple[int, int],
+    fit: Fit = "stretch",
+    *,
+    filter: ResizeFilter = "triangle",
+    inner_wh: tuple[int, int] | None = None,
+    out: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]:
-    """Resize a picture (H, W, 3) with a triangle filter that widens when it shrinks (antialias).
+    """Resize a picture (H, W, 3); the result is contiguous and the caller's to write.
 
-    The result is contiguous and the caller's to write.
+    Args:
+        image: The picture.
+        new_wh: Width and height of the result.
+        fit: See `Fit`.
+        filter: See `ResizeFilter`; the picture is decoded, so that `shrunk` is `triangle`.
+        inner_wh: Its size within the result; None finds it out from `fit`.
+        out: Memory for the result.
     """
     old_wh = (image.shape[1], image.shape[0])
-    inner = new_wh if fit == "stretch" else _inner_size(old_wh, new_wh)
+    inner = inner_size(old_wh, new_wh, fit) if inner_wh is None else inner_wh
     if inner != old_wh:
-        resized = Image.fromarray(image).resize(inner, Image.Resampling.BILINEAR)
-        image = np.array(resized, dtype=np.uint8)  # a copy: Pillow's own is read-only
-    if inner == new_wh:
-        return np.ascontiguousarray(image)
-    canvas = np.zeros((new_wh[1], new_wh[0], 3), dtype=np.uint8)
+        resample = Image.Resampling.BOX if filter == "area" else Image.Resampling.BILINEAR
+        image = np.asarray(Image.fromarray(image).resize(inner, resample))
+    canvas = np.empty((new_wh[1], new_wh[0], 3), dtype=np.uint8) if out is None else out
+    if inner != new_wh:
+        canvas[:] = 0
     left, top = (new_wh[0] - inner[0]) // 2, (new_wh[1] - inner[1]) // 2
     canvas[top : top + inner[1], left : left + inner[0]] = image
     return canvas
+
+
+def inner_size(old_wh: tuple[int, int], new_wh: tuple[int, int], fit: Fit) -> tuple[int, int]:
+    """Return the size that a picture has within the resized one.
+
+    >>> inner_size((200, 100), (100, 100), "letterbox")
+    (100, 50)
+    """
+    return new_wh if fit == "stretch" else _inner_size(old_wh, new_wh)
 
 
 def _inner_size(old_wh: tuple[int, int], new_wh: tuple[int, int]) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from vrs_wds.errors import ConfigError
@@ -64,13 +65,14 @@ class Targets(SampleStage):
         return self.task in ("all", "complete")
 
     def _options(self) -> TargetOptions:
-        return TargetOptions(
-            box_format=self.box_format,
-            coordinates=self.coordinates,
-            label_key=self.label_key,
-            classes=None if self.classes is None else tuple(self.classes),
-            min_box_size=self.min_box_size,
+        classes = None if self.classes is None else tuple(self.classes)
+        return _make_options(
+            self.box_format, self.coordinates, self.label_key, classes, self.min_box_size
         )
+
+
+_make_options = lru_cache(TargetOptions)
+"""Checked once for a stage, and not for each sample."""
 
 
 def _target(sample: SampleDict, name: str, options: TargetOptions) -> Any:  # noqa: ANN401

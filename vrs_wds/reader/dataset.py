@@ -1,7 +1,8 @@
 """`open_dataset`: a split as a sequence of samples, read by its index."""
 
 import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, SupportsIndex, overload
 
 import numpy as np
@@ -69,6 +70,8 @@ class ShardedDataset:
         self._index = index
         self._numbers = numbers
         self._shards = [shard.url for shard in manifest.shardlist]
+        self._shard_sizes = [shard.filesize for shard in manifest.shardlist]
+        self._urls: dict[int, str] = {}
 
     @property
     def url(self) -> str:
@@ -169,12 +172,11 @@ class ShardedDataset:
         """
         numbers = self._places(places)
         wanted = None if extensions is None else set(extensions)
-        keys, requests = self._requests(numbers, wanted)
-        parts: list[dict[str, bytes]] = [{} for _ in numbers]
-        for request, data in read_members(self._store, self._shards, requests, keys):
-            parts[request.sample][request.extension] = data
+        keys, requests, parts = self._requests(numbers, wanted)
+        read_members(self._store, self._shards, requests, keys, parts)
+        starts, url_of = self._index.starts, self._shard_url
         return [
-            self._sample(key, number, members)
+            Sample(key, members, url_of(bisect_right(starts, number) - 1))
             for key, number, members in zip(keys, numbers, parts, strict=True)
         ]
 
@@ -257,6 +259,9 @@ class ShardedDataset:
     def _places(self, places: Iterable[SupportsIndex | str]) -> list[int]:
         """Turn places and keys into numbers of the whole split."""
         asked = list(places)
+        size = len(self)
+        if self._numbers is None and all(type(p) is int and 0 <= p < size for p in asked):
+            return asked  # type: ignore[return-value]  # they are numbers
         keys = [place for place in asked if isinstance(place, str)]
         by_key = dict(zip(keys, self._numbers_of(keys), strict=True)) if keys else {}
         return [
@@ -288,47 +293,47 @@ class ShardedDataset:
 
     def _requests(
         self, numbers: Sequence[int], wanted: set[str] | None
-    ) -> tuple[list[str], list[MemberRequest]]:
-        keys, requests = [], []
+    ) -> tuple[list[str], list[MemberRequest], list[dict[str, bytes]]]:
+        """Return the samples' keys, what to read, and where to put it: in member order."""
+        keys, requests, parts = [], [], []
+        sizes = self._shard_sizes
         for i, number in enumerate(numbers):
             group, row = self._index.locate(number)
-            keys.append(group.keys[row].as_py())
-            for extension, columns in group.members.items():
-                size = int(columns.size[row])
+            key: str = group.keys[row].as_py()
+            keys.append(key)
+            members: dict[str, bytes] = {}
+            for extension, (shard, offset, size, crc) in zip(
+                group.extensions, group.places[row].tolist(), strict=True
+            ):
                 if size != ABSENT and (wanted is None or extension in wanted):
-                    shard, offset = int(columns.shard[row]), int(columns.offset[row])
-                    self._check_range(keys[-1], extension, shard, offset, size)
-                    requests.append(
-                        MemberRequest(
-                            shard=shard,
-                            offset=offset,
-                            size=size,
-                            crc32c=int(columns.crc32c[row]),
-                            sample=i,
-                            extension=extension,
-                        )
-                    )
-        return keys, requests
+                    # An index is not to be trusted with sizes.
+                    if (
+                        not 0 <= shard < len(sizes)
+                        or offset < 0
+                        or size < 0
+                        or offset + size > sizes[shard]
+                    ):
+                        raise self._outside(key, extension, shard, offset, size)
+                    members[extension] = b""
+                    requests.append(MemberRequest(shard, offset, size, crc, i, extension))
+            parts.append(members)
+        return keys, requests, parts
 
-    def _check_range(self, key: str, extension: str, shard: int, offset: int, size: int) -> None:
-        """Refuse places outside of the shards: an index is not to be trusted with sizes."""
-        shards = self._manifest.shardlist
-        if (
-            not 0 <= shard < len(shards)
-            or min(offset, size) < 0
-            or offset + size > shards[shard].filesize
-        ):
-            raise ManifestError(
-                f"{self._store.url_of(self._manifest.vrs_wds.index.url)}: sample {key!r}: member "
-                f"{extension!r} lies outside of its shard (shard {shard}, offset {offset:,}, size "
-                f"{size:,}). Make the index anew with `vrs-wds index --overwrite`."
-            )
+    def _outside(
+        self, key: str, extension: str, shard: int, offset: int, size: int
+    ) -> ManifestError:
+        """Return the error for a member that lies outside of the shards."""
+        return ManifestError(
+            f"{self._store.url_of(self._manifest.vrs_wds.index.url)}: sample {key!r}: member "
+            f"{extension!r} lies outside of its shard (shard {shard}, offset {offset:,}, size "
+            f"{size:,}). Make the index anew with `vrs-wds index --overwrite`."
+        )
 
-    def _sample(self, key: str, number: int, members: Mapping[str, bytes]) -> Sample:
-        order = {extension: i for i, extension in enumerate(self.extensions)}
-        ordered = dict(sorted(members.items(), key=lambda item: order.get(item[0], len(order))))
-        shard = np.searchsorted(self._index.starts, number, side="right") - 1
-        return Sample(key, ordered, self._store.url_of(self._shards[int(shard)]))
+    def _shard_url(self, shard: int) -> str:
+        url = self._urls.get(shard)
+        if url is None:
+            url = self._urls[shard] = self._store.url_of(self._shards[shard])
+        return url
 
     def _selection(self, numbers: NDArray[np.int64]) -> "ShardedDataset":
         return ShardedDataset(self._store, self._manifest, self._index, numbers)

@@ -5,7 +5,7 @@ import hashlib
 import itertools
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
@@ -34,23 +34,15 @@ _MAX_GROUPS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class MemberColumns:
-    """Where the members of one extension lie; one number a sample of the row group."""
-
-    shard: NDArray[np.int32]
-    offset: NDArray[np.int64]
-    size: NDArray[np.int64]
-    """-1 where a sample has no such member."""
-    crc32c: NDArray[np.uint32]
-
-
-@dataclass(frozen=True, slots=True)
 class RowGroup:
     """The rows of one shard."""
 
-    keys: pa.ChunkedArray
-    members: Mapping[str, MemberColumns]
-    """By extension, in member order."""
+    keys: pa.StringArray
+    extensions: tuple[str, ...]
+    """In member order."""
+    places: NDArray[np.int64]
+    """(samples, extensions, 4): shard, offset, size (-1: there is no such member), CRC32C. All of a
+    sample's numbers lie side by side and become Python's in one step."""
 
 
 class Index:
@@ -149,14 +141,14 @@ class Index:
             extensions = extensions_in(file.schema_arrow)
             names = [member_column(ext, name) for ext in extensions for name in MEMBER_COLUMNS]
             table = file.read_row_group(number, columns=["key", *names], use_threads=False)
+            columns = [_numbers(table[name]) for name in names]
+            places = np.empty((len(table), len(columns)), dtype=np.int64)
+            for i, column in enumerate(columns):
+                places[:, i] = column
             return RowGroup(
-                keys=table["key"],
-                members={
-                    ext: MemberColumns(
-                        *(_numbers(table[member_column(ext, name)]) for name in MEMBER_COLUMNS)
-                    )
-                    for ext in extensions
-                },
+                keys=_joined(table["key"]),
+                extensions=tuple(extensions),
+                places=places.reshape(len(table), len(extensions), len(MEMBER_COLUMNS)),
             )
 
     @contextmanager
@@ -233,3 +225,10 @@ class Index:
 def _numbers(column: pa.ChunkedArray) -> NDArray[Any]:
     """Return a column without nulls. Unlike its `to_numpy()` this does not import pandas."""
     return np.from_dlpack(column.combine_chunks())
+
+
+def _joined(column: pa.ChunkedArray) -> pa.StringArray:
+    """Return a column as one array."""
+    with no_fork_meanwhile():
+        joined = column.combine_chunks()
+        return joined if isinstance(joined, pa.Array) else pa.concat_arrays(joined.chunks)

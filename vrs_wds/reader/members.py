@@ -1,7 +1,8 @@
 """Reads members by the index: plans byte ranges, fetches them, checks every byte."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from vrs_wds.errors import ChecksumMismatch, ShardNotFound, ShardTruncated
 from vrs_wds.shard.checksums import crc32c
@@ -14,8 +15,7 @@ MAX_RANGE_BYTES = 16 * 1024 * 1024
 """Ranges are not joined beyond this size."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class MemberRequest:
+class MemberRequest(msgspec.Struct, frozen=True, order=True, gc=False):
     """One member to read, and what its bytes must be."""
 
     shard: int
@@ -41,26 +41,32 @@ def coalesce(
         ranges    [      0 200     )      [900 950)
     """
     group: list[MemberRequest] = []
-    stop = 0
+    shard = start = stop = 0
     for request in sorted(requests):
-        joined = (
-            group
-            and request.shard == group[0].shard
-            and request.offset - stop <= max_gap
-            and request.offset + request.size - group[0].offset <= max_size
-        )
-        if group and not joined:
+        end = request.offset + request.size
+        if group:
+            if (
+                request.shard == shard
+                and request.offset - stop <= max_gap
+                and end - start <= max_size
+            ):
+                group.append(request)
+                stop = max(stop, end)
+                continue
             yield group
-            group = []
-        stop = max(stop, request.offset + request.size) if group else request.offset + request.size
-        group.append(request)
+        group = [request]
+        shard, start, stop = request.shard, request.offset, end
     if group:
         yield group
 
 
 def read_members(
-    store: Store, shards: Sequence[str], requests: Sequence[MemberRequest], keys: Sequence[str]
-) -> Iterator[tuple[MemberRequest, bytes]]:
+    store: Store,
+    shards: Sequence[str],
+    requests: Sequence[MemberRequest],
+    keys: Sequence[str],
+    members: Sequence[dict[str, bytes]],
+) -> None:
     """Fetch members, in the order of their places; every one is checked against its CRC32C.
 
     Args:
@@ -68,16 +74,22 @@ def read_members(
         shards: Names of the shards, by number.
         requests: What to read.
         keys: Keys of the samples asked for, for messages.
+        members: Filled: bytes by extension, for each sample asked for.
 
     Raises:
         ShardNotFound: if a shard is not there.
         ShardTruncated: if a shard ends before a member does.
         ChecksumMismatch: if a member's bytes are not those that were written.
     """
-    for group in coalesce(requests):
+    # A store may say that short ranges are quicker: they stay in the processor's cache.
+    max_size = getattr(store, "joined_range_bytes", MAX_RANGE_BYTES)
+    for group in coalesce(requests, max_size=max_size):
         name = shards[group[0].shard]
-        start = group[0].offset
-        stop = max(request.offset + request.size for request in group)
+        start = stop = group[0].offset
+        for request in group:
+            end = request.offset + request.size
+            if end > stop:
+                stop = end
         try:
             data = store.get_range(name, start, stop - start)
         except FileNotFoundError as error:
@@ -86,20 +98,23 @@ def read_members(
                 "it again, or write the split anew."
             ) from error
         for request in group:
-            member = data[request.offset - start : request.offset - start + request.size]
-            _check(member, request, store.url_of(name), keys[request.sample])
-            yield request, member
+            first, size = request.offset - start, request.size
+            member = data[first : first + size]
+            if len(member) < size or crc32c(member) != request.crc32c:
+                raise _damaged(member, request, store.url_of(name), keys[request.sample])
+            members[request.sample][request.extension] = member
 
 
-def _check(member: bytes, request: MemberRequest, url: str, key: str) -> None:
+def _damaged(
+    member: bytes, request: MemberRequest, url: str, key: str
+) -> ShardTruncated | ChecksumMismatch:
     name = f"{url}: sample {key!r}: member '{key}.{request.extension}'"
     if len(member) < request.size:
-        raise ShardTruncated(
+        return ShardTruncated(
             f"{name} should hold {request.size:,} bytes but the shard ends after {len(member):,}. "
             f"Fetch the shard again; `vrs-wds verify` finds all that is missing."
         )
-    if (found := crc32c(member)) != request.crc32c:
-        raise ChecksumMismatch(
-            f"{name}: expected CRC32C {request.crc32c:08x}, found {found:08x}: its bytes were "
-            "changed. Fetch the shard again; `vrs-wds verify` finds all such members."
-        )
+    return ChecksumMismatch(
+        f"{name}: expected CRC32C {request.crc32c:08x}, found {crc32c(member):08x}: its bytes were "
+        "changed. Fetch the shard again; `vrs-wds verify` finds all such members."
+    )

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 from vrs_wds.forks import reset_in_children
 from vrs_wds.storage.names import is_hidden
@@ -36,6 +36,10 @@ class _OpenFile:
 
 class LocalStore:
     """A folder. Files being written have hidden temporary names until they are complete."""
+
+    joined_range_bytes: ClassVar[int] = 128 * 1024
+    """Ranges are not joined beyond this size: there is nothing to win by it, and the bytes of a
+    short one are still in the processor's cache when they are checked."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

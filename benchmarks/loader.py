@@ -1,0 +1,163 @@
+"""What share of the decoder's own speed does `StreamingLoader` reach, and what does resizing cost?
+
+    python -m benchmarks.loader                  # all rows
+    python -m benchmarks.loader jpeg --rounds 9
+
+Drawn 512 x 512 pictures (`benchmarks.write`) with five sidecars, in shards in memory (`/dev/shm`).
+The limit is the decoder alone: two threads, bytes that are in memory already, into a ring of four
+batches that were touched before. The loader has its default options and gives uint8 batches of 64
+and the targets of all five tasks: it reads, checks every byte, parses and decodes. `workers` is the
+same with two processes. Both run in one process, in turn, round by round; the first round is not
+counted.
+
+- `jpeg`: quality 90, decoded by simplejpeg; `png`: decoded by imagecodecs.
+- `half`: the JPEGs, to 256 x 256; the limit is simplejpeg's own shrinking to that size.
+- `filters`: PSNR of each resize filter against the full picture and the mean of areas.
+
+A share is of samples a second; `cpu` is the same of processor seconds, which other processes on the
+machine disturb less. Medians of the rounds.
+
+Not measured: a disk or a network; a consumer that does something.
+"""
+
+import argparse
+import resource
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import simplejpeg
+
+from benchmarks.write import MemorySource, make_pictures
+
+BATCH, RING, CHUNK = 64, 4, 16
+ROWS = {"jpeg": ("jpeg", 640, None), "png": ("png", 192, None), "half": ("jpeg", 640, (256, 256))}
+Run = Callable[[], int]
+
+
+def decoder_alone(data: list[bytes], case: str, size: tuple[int, int] | None) -> Run:
+    """Return what decodes all pictures in two threads."""
+    width, height = (512, 512) if size is None else size
+    ring = np.zeros((RING, BATCH, height, width, 3), np.uint8)
+
+    def decode(number: int) -> int:
+        out = ring[number // BATCH % RING, number % BATCH]
+        if case == "png":
+            imagecodecs.png_decode(data[number], out=out)
+        else:
+            least = {} if size is None else {"min_width": width, "min_height": height}
+            simplejpeg.decode_jpeg(data[number], "RGB", buffer=out, **least)
+        return number
+
+    def run() -> int:
+        with ThreadPoolExecutor(2) as pool:
+            chunks = [range(i, min(i + CHUNK, len(data))) for i in range(0, len(data), CHUNK)]
+            list(pool.map(lambda chunk: [decode(number) for number in chunk], chunks))
+        return len(data)
+
+    return run
+
+
+def loader(dataset: Any, size: tuple[int, int] | None, **options: Any) -> Run:  # noqa: ANN401
+    """Return what iterates over an epoch."""
+    import vrs_wds as vw
+
+    batches = vw.StreamingLoader(dataset, task="all", batch_size=BATCH, size=size, **options)
+    return lambda: sum(len(batch["__key__"]) for batch in batches)
+
+
+def measure(run: Run) -> tuple[float, float]:
+    """Return samples a second, and samples a processor second of this process."""
+    before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    count = run()
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
+    return count / wall, count / (
+        after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    )
+
+
+def measure_row(row: str, folder: Path, rounds: int) -> None:
+    """Measure one row and print it."""
+    import vrs_wds as vw
+
+    case, count, size = ROWS[row]
+    root = folder / f"{case}-shards"
+    if not root.exists():
+        mean = make_pictures(case, folder)
+        source: Any = MemorySource(case, folder, count)
+        vw.write_shards(source, root, split="train", progress=False)
+        sys.stdout.write(f"{case}: {mean / 1024:.0f} KiB a picture\n")
+    dataset = vw.open_dataset(root)
+    data = [sample["png" if case == "png" else "jpg"] for sample in dataset]
+    methods = {
+        "limit": decoder_alone(data, case, size),
+        "loader": loader(dataset, size),
+        "workers": loader(dataset, size, num_workers=2, persistent_workers=True),
+    }
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in methods}
+    for number in range(rounds + 1):
+        for name in methods if number % 2 else reversed(methods):
+            measured = measure(methods[name])
+            if number:
+                found[name].append(measured)
+    for name, values in found.items():
+        pairs = list(zip(values, found["limit"], strict=True))
+        shares = [statistics.median(own[i] / limit[i] for own, limit in pairs) for i in range(2)]
+        cpu = "" if name == "workers" else f", cpu {shares[1]:.2f}"
+        best = max(value[0] for value in values)
+        sys.stdout.write(f"{row:<6}{name:<9}share {shares[0]:.2f}{cpu}, best {best:,.0f}/s\n")
+
+
+def compare_filters(folder: Path) -> None:
+    """Print the PSNR of resize filters, mean and least."""
+    from vrs_wds.images.decode import decode_into
+    from vrs_wds.pipeline.resize import resize_rgb
+
+    for side in (256, 200, 128):
+
+        def shrink(_: tuple[int, int], side: int = side) -> tuple[int, int]:
+            return side, side
+
+        ratios: dict[str, list[float]] = {"shrunk": [], "triangle": []}
+        for path in sorted((folder / "jpeg").iterdir()):
+            data, target = path.read_bytes(), (side, side)
+            full, _ = decode_into(data, where=path.name)
+            small, _ = decode_into(data, where=path.name, shrink=shrink)
+            mean = resize_rgb(full, target, filter="area").astype(float)
+            for name, image in (("shrunk", small), ("triangle", full)):
+                error = np.mean((resize_rgb(image, target) - mean) ** 2)
+                ratios[name].append(10 * np.log10(255**2 / error))
+        text = ", ".join(f"{n} {np.mean(v):.1f} (least {min(v):.1f})" for n, v in ratios.items())
+        sys.stdout.write(f"512 -> {side}, PSNR in dB: {text}\n")
+
+
+def main() -> None:
+    """Measure the rows asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rows", nargs="*", default=[*ROWS, "filters"])
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    memory = Path("/dev/shm")  # noqa: S108 - nothing is left there
+    folder = Path(tempfile.mkdtemp(dir=memory if memory.exists() else None))
+    try:
+        for row in options.rows:
+            if row == "filters":
+                if not (folder / "jpeg").exists():
+                    make_pictures("jpeg", folder)
+                compare_filters(folder)
+            else:
+                measure_row(row, folder, options.rounds)
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,326 @@
+"""Memory of batches: decoded in place, used again, and never while somebody looks at it."""
+
+import gc
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from vrs_wds.errors import DecodeError
+from vrs_wds.images.encode import encode_rgb
+from vrs_wds.loader.batch_memory import BatchMemory, MemoryPool, lease
+from vrs_wds.loader.loader import StreamingLoader
+from vrs_wds.loader.map_dataset import MapDataset
+from vrs_wds.pipeline.decode import Decode
+from vrs_wds.pipeline.map import Map
+from vrs_wds.pipeline.targets import Targets
+from vrs_wds.reader.dataset import ShardedDataset, open_dataset
+from vrs_wds.sample import SourceSample
+from vrs_wds.writer.write import write_shards
+
+
+def pixels(batch: dict[str, Any]) -> list[np.ndarray]:
+    """Return a batch's pictures, (H, W, 3), as copies."""
+    return [image.permute(1, 2, 0).numpy().copy() for image in batch["image"]]
+
+
+def write_pictures(root: Path, sizes: list[tuple[int, int]], formats: list[str]) -> ShardedDataset:
+    """Write noise of these sizes (width, height)."""
+    rng = np.random.default_rng(0)
+    samples = []
+    for i, (width, height) in enumerate(sizes):
+        image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        kind = formats[i % len(formats)]
+        data = encode_rgb(image, kind)  # type: ignore[arg-type]
+        samples.append(SourceSample(f"p{i:03d}", data, {"jpeg": "jpg"}.get(kind, kind)))
+    write_shards(samples, root, split="train")  # type: ignore[arg-type]
+    return open_dataset(root)
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> ShardedDataset:
+    """Forty pictures of three formats: most of one size, some of others."""
+    sizes = [(40, 24)] * 40
+    sizes[9], sizes[10], sizes[30] = (24, 40), (8, 8), (41, 24)
+    return write_pictures(tmp_path_factory.mktemp("mixed"), sizes, ["png", "jpeg", "webp"])
+
+
+@given(
+    size=st.sampled_from([None, (40, 24), (20, 12), (12, 7), (50, 30)]),
+    fit=st.sampled_from(["stretch", "letterbox"]),
+    filter=st.sampled_from(["shrunk", "triangle", "area"]),
+    batch_size=st.integers(1, 12),
+    num_threads=st.integers(1, 3),
+)
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_the_pixels_are_those_of_plain_iteration(
+    mixed: ShardedDataset, size: Any, fit: Any, filter: Any, batch_size: int, num_threads: int
+) -> None:
+    """Whatever the sizes, formats and threads; one size makes a tensor, several a list."""
+    stage = Decode(size=size, fit=fit, filter=filter)
+    expected = [next(iter(stage.apply(sample.to_dict())))["image"] for sample in mixed]
+
+    loader = StreamingLoader(mixed, stages=[stage], batch_size=batch_size, num_threads=num_threads)
+    for _ in range(2):  # the second time in memory that was used before
+        found = []
+        for batch in loader:
+            assert isinstance(batch["image"], torch.Tensor) == (
+                len({tuple(image.shape) for image in batch["image"]}) == 1
+            )
+            found += pixels(batch)
+        assert all(map(np.array_equal, found, expected))
+        assert len(found) == len(expected)
+
+
+def flipped(sample: dict[str, Any]) -> dict[str, Any]:
+    """Give another array of the same size."""
+    return {**sample, "image": sample["image"][::-1]}
+
+
+def cropped(sample: dict[str, Any]) -> dict[str, Any]:
+    """Give a view of a part."""
+    return {**sample, "image": sample["image"][2:10, :8]}
+
+
+def darkened(sample: dict[str, Any]) -> dict[str, Any]:
+    """Write into the picture."""
+    sample["image"][:4] //= 2
+    return sample
+
+
+@pytest.mark.parametrize("function", [flipped, cropped, darkened])
+def test_stages_may_replace_the_picture_or_write_into_it(
+    small_dataset: ShardedDataset, function: Any
+) -> None:
+    """What they give is what the batch holds."""
+    stages = [Decode(), Map(function), Targets("vqa")]
+    plain = MapDataset(small_dataset, *stages)
+    expected = [plain[i]["image"] for i in range(len(plain))]
+
+    loader = StreamingLoader(small_dataset, stages=stages, batch_size=5)
+    found = [image for batch in loader for image in pixels(batch)]
+    assert all(map(np.array_equal, found, expected))
+
+
+def test_pictures_after_a_bad_one_move_up(tmp_path: Path) -> None:
+    """The batch is shorter, and every picture beside its key."""
+    dataset = write_pictures(tmp_path, [(16, 8)] * 12, ["png"])
+    good = {sample.key: Decode().decode(sample.to_dict())["image"] for sample in dataset}
+
+    def spoil(sample: dict[str, Any]) -> dict[str, Any]:
+        if sample["__key__"] in ("p001", "p006"):
+            raise DecodeError("spoilt")
+        return sample
+
+    loader = StreamingLoader(dataset, stages=[Decode(), Map(spoil)], batch_size=6, max_skipped=2)
+    batches = list(loader)
+    assert [len(batch["__key__"]) for batch in batches] == [5, 5]
+    for batch in batches:
+        for key, image in zip(batch["__key__"], pixels(batch), strict=True):
+            assert np.array_equal(image, good[key])
+
+
+HOLDS: dict[str, Any] = {
+    "tensor": lambda batch: batch["image"],
+    "one picture": lambda batch: batch["image"][1],
+    "slice": lambda batch: batch["image"][:, :, 2:4, 1:3],
+    "array": lambda batch: batch["image"].numpy(),
+    "part of an array": lambda batch: batch["image"].numpy()[0, 1:2],
+    "memoryview": lambda batch: memoryview(batch["image"].permute(0, 2, 3, 1).numpy()),
+    "dlpack": lambda batch: np.from_dlpack(batch["image"]),
+    "detached": lambda batch: batch["image"].detach().view(torch.int8),
+    "storage": lambda batch: batch["image"].untyped_storage(),
+}
+
+
+@pytest.mark.parametrize("what", HOLDS)
+def test_what_somebody_holds_is_never_overwritten(small_dataset: ShardedDataset, what: str) -> None:
+    """Hold a view of every batch of two epochs; compare them at the end with copies."""
+    loader = StreamingLoader(small_dataset, batch_size=4)
+    held = []
+    for batch in [*loader, *loader][:-1]:
+        view = HOLDS[what](batch)
+        held.append((view, bytes(np.asarray(view)) if what != "storage" else bytes(view)))
+        del batch, view
+    for _ in range(3):
+        for batch in loader:
+            batch["image"].fill_(0)
+
+    for view, copy in held:
+        assert (bytes(view) if what == "storage" else bytes(np.asarray(view))) == copy
+
+
+def test_batches_that_go_to_another_thread(small_dataset: ShardedDataset) -> None:
+    """It drops them at its own pace; none changes before."""
+    loader = StreamingLoader(small_dataset, batch_size=2)
+    expected = [image.tobytes() for batch in loader for image in pixels(batch)] * 4
+    received: queue.Queue[Any] = queue.Queue(maxsize=7)
+    found: list[bytes] = []
+
+    def consume() -> None:
+        waiting: list[Any] = []
+        while (batch := received.get()) is not None:
+            waiting.append(batch)
+            if len(waiting) > 5:
+                found.extend(image.tobytes() for image in pixels(waiting.pop(0)))
+        for batch in waiting:
+            found.extend(image.tobytes() for image in pixels(batch))
+
+    thread = threading.Thread(target=consume)
+    thread.start()
+    for _ in range(4):
+        for batch in loader:
+            received.put(batch)
+    received.put(None)
+    thread.join()
+    assert found == expected
+
+
+def test_memory_goes_round(small_dataset: ShardedDataset) -> None:
+    """A consumer that drops its batches sees few buffers, over any number of epochs."""
+    loader = StreamingLoader(small_dataset, batch_size=4)
+    found = set()
+    for _ in range(20):
+        for batch in loader:
+            found.add(batch["image"].untyped_storage().data_ptr())
+            assert not batch["image"].is_pinned()
+            del batch
+    # Those that are read ahead, the one that is begun, and the consumer's.
+    assert len(found) <= loader._memory.max_free
+    gc.collect()
+    assert len(loader._memory._free) <= loader._memory.max_free
+
+
+@pytest.mark.slow
+def test_memory_stays_flat(small_dataset: ShardedDataset) -> None:
+    """Over thousands of batches, with views of some kept for a while."""
+    loader = StreamingLoader(small_dataset, batch_size=1, num_threads=2)
+
+    def resident_mb() -> float:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+    kept: list[Any] = []
+    before = 0.0
+    for epoch in range(100):
+        for batch in loader:
+            kept = [*kept[-3:], batch["image"][0]]
+        if epoch == 20:
+            before = resident_mb()
+    assert resident_mb() - before < 20
+
+
+def test_workers_use_their_memory_again(small_dataset: ShardedDataset) -> None:
+    """A consumer that keeps every second batch finds them as they were, over many epochs."""
+    loader = StreamingLoader(
+        small_dataset, batch_size=3, num_workers=2, persistent_workers=True, prefetch_factor=1
+    )
+    expected = [x for b in StreamingLoader(small_dataset, batch_size=3) for x in pixels(b)]
+    kept, places = [], set()
+    for epoch in range(6):
+        found = []
+        for number, batch in enumerate(loader):
+            found += pixels(batch)
+            places.add(batch["image"].data_ptr())
+            if epoch == 2 and number % 2:
+                kept.append((batch["image"], batch["image"].clone()))
+            batch["image"].mul_(1)  # the consumer's to write
+            del batch
+        assert all(map(np.array_equal, found, expected))
+    for image, copy in kept:
+        assert torch.equal(image, copy)
+    assert len(places) <= 2 * 4  # each worker has four buffers, mapped once
+
+
+def test_a_buffer_comes_back_when_its_last_view_is_gone() -> None:
+    """Not before, and once."""
+    back: list[Any] = []
+    raw = np.zeros(24, dtype=np.uint8)
+    tensor, array = lease(raw, back.append)
+    views = [array.reshape(2, 3, 4)[1][::2].T, tensor.view(4, 6)[2]]
+    del tensor, array
+    gc.collect()
+    assert back == []
+    views[0][:] = 7
+    assert raw.sum() == 7 * views[0].size
+    while views:
+        assert back == []
+        views.pop()
+    assert len(back) == 1
+    assert back[0] is raw
+
+
+def test_a_pool_pickles_as_an_empty_one() -> None:
+    """Buffers do not travel."""
+    pool = MemoryPool(3)
+    pool.take(10)
+    assert len(pool._free) == 1
+    copy = pickle.loads(pickle.dumps(pool))
+    assert (copy.max_free, len(copy._free)) == (3, 0)
+
+
+def test_slots_are_left_out_for_a_while_where_they_do_not_fit() -> None:
+    """Longer each time; one batch that fits ends it."""
+    pool = MemoryPool(1)
+    used = []
+    for _ in range(12):
+        memory = BatchMemory(pool, 2, 2)
+        slot = memory.slot(0)
+        used.append(slot is not None)
+        if slot is not None:
+            slot(2, 2)
+        memory.stack([np.zeros((2, 2, 3), np.uint8)] * 2)
+    assert used == [True, False, True, *[False] * 3, True, *[False] * 5]
+
+
+def test_an_interrupt_ends_the_threads(small_root: Path) -> None:
+    """Ctrl-C in the loop: KeyboardInterrupt, no thread left, and the interpreter ends."""
+    code = (
+        "import sys, threading, vrs_wds as vw\n"
+        f"loader = vw.StreamingLoader({str(small_root)!r}, batch_size=2, num_threads=3)\n"
+        "try:\n"
+        "    for number in range(10**9):\n"
+        "        for batch in loader:\n"
+        "            if number == 2: print('running', flush=True)\n"
+        "except KeyboardInterrupt:\n"
+        "    del loader\n"
+        "    names = [t.name for t in threading.enumerate() if t.name.startswith('vrs_wds')]\n"
+        "    print('left', names, flush=True)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "running\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+
+    assert (process.returncode, err) == (0, "")
+    assert out.splitlines()[-1] == "left []"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="pinned memory needs a CUDA device")
+def test_pinned_memory(small_dataset: ShardedDataset) -> None:
+    """Pictures are decoded into pinned memory."""
+    expected = [x for b in StreamingLoader(small_dataset, batch_size=4) for x in pixels(b)]
+    loader = StreamingLoader(small_dataset, batch_size=4, pin_memory=True)
+    for _ in range(3):
+        found = []
+        for batch in loader:
+            assert batch["image"].is_pinned()
+            found.append(batch["image"].to("cuda", non_blocking=True))
+            del batch
+        pictures = [x for images in found for x in pixels({"image": images.cpu()})]
+        assert all(map(np.array_equal, pictures, expected))

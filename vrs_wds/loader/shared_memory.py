@@ -1,0 +1,93 @@
+"""Batch memory between processes: a worker decodes into it, the consumer looks at the same pages.
+
+A worker has a few buffers; a flag in shared memory says which of them somebody has::
+
+    worker    take: raises the flag --> decode --> send (a file descriptor, no pixels)
+    consumer  receive --> batch["image"] --> the last view is gone: lowers the flag
+
+Who is sent a buffer keeps it mapped, so that its pages are touched for the first time only once.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vrs_wds.loader.batch_memory import Lease, MemoryPool, lease
+
+_NOT_KEPT = -1
+
+
+class SharedPool(MemoryPool):
+    """Buffers of one worker."""
+
+    def __init__(self, flags: torch.Tensor) -> None:
+        """Begin without a buffer.
+
+        Args:
+            flags: One byte in shared memory for each buffer that may be kept; not 0 while it is
+                with the consumer.
+        """
+        super().__init__(max_free=0)
+        self._flags: NDArray[np.uint8] = flags.numpy()
+        self._kept: dict[int, torch.Tensor] = {}
+        self._begun: list[int] = []
+
+    def take(self, num_bytes: int) -> Lease:
+        """Return memory that nobody has; if all that is kept is out, memory for once."""
+        for number in np.flatnonzero(self._flags == 0).tolist():
+            tensor = self._kept.get(number)
+            if tensor is None or len(tensor) != num_bytes:
+                tensor = self._kept[number] = _new_shared(num_bytes)
+            self._flags[number] = 1
+            self._begun.append(number)
+            return tensor, tensor.numpy()
+        tensor = _new_shared(num_bytes)
+        return tensor, tensor.numpy()
+
+    def send(self, tensor: torch.Tensor | None) -> int:
+        """Return the number of the buffer that a batch is in; others that it began are free."""
+        sent = _NOT_KEPT
+        for number in self._begun:
+            start = self._kept[number].untyped_storage().data_ptr()
+            if tensor is not None and tensor.untyped_storage().data_ptr() == start:
+                sent = number
+            else:
+                self._flags[number] = 0
+        self._begun.clear()
+        return sent
+
+
+class ReceivedBuffers:
+    """What the consumer has of one worker's buffers."""
+
+    def __init__(self, flags: torch.Tensor) -> None:
+        self._flags: NDArray[np.uint8] = flags.numpy()
+        self._mapped: dict[int, torch.Tensor] = {}
+
+    def open(self, tensor: torch.Tensor, number: int) -> Lease:
+        """Return a received tensor; when all its views are gone, the worker may use it again."""
+        flat = tensor.flatten()
+        if number == _NOT_KEPT:
+            return flat, flat.numpy()
+        self._mapped[number] = tensor
+        return lease(flat.numpy(), partial(_lower, self._flags, number))
+
+
+def new_flags(num_workers: int, num_buffers: int) -> Sequence[torch.Tensor]:
+    """Return the flags of each worker's buffers, in shared memory."""
+    flags = torch.zeros(num_workers, num_buffers, dtype=torch.uint8)
+    return [*flags.share_memory_()]  # type: ignore[no-untyped-call]
+
+
+def _lower(flags: NDArray[np.uint8], number: int, _: Any) -> None:  # noqa: ANN401 - the memory
+    flags[number] = 0
+
+
+def _new_shared(num_bytes: int) -> torch.Tensor:
+    # As torch's own collate does in workers: `share_memory_()` would copy.
+    storage = torch.UntypedStorage._new_shared(num_bytes)  # type: ignore[no-untyped-call]
+    return torch.empty(0, dtype=torch.uint8).set_(storage)
