@@ -54,14 +54,15 @@ class _WorkerBatches(IterableDataset[tuple[list[int], Results]]):
             register_task(task)
         reader = self._reader.fresh()
         dealing = Dealing(info.num_workers, by_sample=reader.task is not None)
-        pool = SharedPool(self._flags[info.id])
+        pool, capacity = SharedPool(self._flags[info.id]), 0
         epoch, start = self._position.tolist()
         first, step = (start, 1) if dealing.by_sample else (start + info.id, info.num_workers)
         batches = self._make_order().batches(epoch, self._world, start=first, step=step)
         for number, batch in zip(count(first - start, step), batches):
             mine = dealing.owners(number, batch) == info.id
             examples = [e for e, own in zip(examples_of(batch), mine, strict=True) if own]
-            memory = BatchMemory(pool, len(examples), len(examples))
+            capacity = max(capacity, len(examples))  # a shorter last batch fits too
+            memory = BatchMemory(pool, len(examples), capacity)
             slots = [memory.slot(i) for i in range(len(examples))]
             results = reader.by_example(examples, slots)
             lengths = [len(made) for made in results]
