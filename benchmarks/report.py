@@ -29,9 +29,9 @@ HEADINGS = (
 )
 
 _BUSY = 0.25
-_WARNING = """Other processes had much of the machine: speeds, and ratios of them, are rough, and the
-ratios by processor seconds are the ones to compare. `remote` and `gil` have no such ratios against
-their limits, and need idle cores: a run like this cannot judge them."""
+_WARNING = """Other processes had much of the machine: speeds, and ratios of them, are rough, and
+the ratios by processor seconds are the ones to compare. `remote` and `gil` have no such ratios
+against their limits, and need idle cores: a run like this cannot judge them."""
 """What is said where other processes kept more cores busy than that."""
 
 
