@@ -216,6 +216,7 @@ def test_options_of_the_client(moto_server: Bucket) -> None:
         ("s3://user:hush@bucket/a", "name or password"),
         ("https://user:hush@host/a", "name or password"),
         ("https://host/a?token=hush", "has no query"),
+        ("az://container/a?sig=hush", "has no query"),
         ("nothing://bucket/a", "no store is known for nothing://"),
     ],
 )

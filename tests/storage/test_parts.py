@@ -17,7 +17,7 @@ from vrs_wds.storage.transfer import TransferOptions
     [
         ("s3://bucket", "s3", "bucket", ""),
         ("s3://bucket/a/b/", "s3", "bucket", "a/b"),
-        ("s3://bucket/100%/a?b", "s3", "bucket", "100%/a?b"),
+        ("s3://bucket/100%/a#b", "s3", "bucket", "100%/a#b"),
         ("gs://bucket/a", "gs", "bucket", "a"),
         ("az://container/a", "az", "container", "a"),
         ("abfss://container@account.dfs.core.windows.net/a", "az", "container", "a"),
