@@ -36,6 +36,8 @@ class ChunkReader:
     """Task whose sidecar is taken apart into examples; None: a sample is one example."""
     cache: DecodedCache = field(default_factory=lambda: DecodedCache(0))
     """Decoded samples whose other examples are still to come."""
+    source: ShardedDataset | None = None
+    """The same dataset, read through what was fetched ahead; None if nothing is."""
 
     def fresh(self) -> "ChunkReader":
         """Return the same with an empty cache: for another iteration, which counts anew."""
@@ -89,8 +91,9 @@ class ChunkReader:
 
     def _read(self, places: Sequence[int]) -> Iterator[SampleDict | BadSample]:
         """Read all at once; if that fails, one by one, to tell the bad from the good."""
+        source = self.dataset if self.source is None else self.source
         try:
-            samples = self.dataset.get_many(places, extensions=self.extensions)
+            samples = source.get_many(places, extensions=self.extensions)
         except SampleError:
             yield from map(self._read_one, places)
         else:

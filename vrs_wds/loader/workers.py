@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from vrs_wds.errors import ConfigError
 from vrs_wds.loader.batches import Results, examples_of
 from vrs_wds.loader.dealing import Dealing, merge
-from vrs_wds.loader.executor import ChunkReader
+from vrs_wds.loader.executor import ChunkReader, Example
+from vrs_wds.loader.fetching import fetched, places_of_examples
 from vrs_wds.loader.order import DatasetOrder
 from vrs_wds.order.plan import RankBatch
 from vrs_wds.order.world import World
@@ -29,9 +30,15 @@ class _WorkerBatches(IterableDataset[tuple[list[int], Results]]):
     """What a worker makes of a rank's batches, one after another; the DataLoader takes in turn."""
 
     def __init__(
-        self, reader: ChunkReader, order: DatasetOrder, world: World, position: torch.Tensor
+        self,
+        reader: ChunkReader,
+        order: DatasetOrder,
+        world: World,
+        position: torch.Tensor,
+        read_ahead_bytes: int,
     ) -> None:
         self._reader = reader
+        self._read_ahead_bytes = read_ahead_bytes
         self._make_order = order.recipe
         self._world = world
         # Shared: workers that live on see the next epoch.
@@ -49,12 +56,23 @@ class _WorkerBatches(IterableDataset[tuple[list[int], Results]]):
         epoch, start = self._position.tolist()
         first, step = (start, 1) if dealing.by_sample else (start + info.id, info.num_workers)
         batches = self._make_order().batches(epoch, self._world, start=first, step=step)
-        for number, batch in zip(count(first - start, step), batches):
-            mine = dealing.owners(number, batch) == info.id
-            examples = [e for e, own in zip(examples_of(batch), mine, strict=True) if own]
-            results = reader.by_example(examples)
-            lengths = [len(made) for made in results]
-            yield lengths, _to_shared([result for made in results for result in made])
+        parts = _parts(info.id, dealing, zip(count(first - start, step), batches))
+        share = self._read_ahead_bytes // info.num_workers
+        with fetched(reader, parts, places_of_examples, share) as (source, items, done):
+            for examples in items:
+                results = source.by_example(examples)
+                done()
+                lengths = [len(made) for made in results]
+                yield lengths, _to_shared([result for made in results for result in made])
+
+
+def _parts(
+    worker: int, dealing: Dealing, batches: Iterable[tuple[int, RankBatch]]
+) -> Iterator[list[Example]]:
+    """Yield what a worker makes of each batch that it has a part in."""
+    for number, batch in batches:
+        mine = dealing.owners(number, batch) == worker
+        yield [e for e, own in zip(examples_of(batch), mine, strict=True) if own]
 
 
 class WorkerPool:
@@ -68,6 +86,7 @@ class WorkerPool:
         *,
         num_workers: int,
         prefetch_factor: int,
+        read_ahead_bytes: int,
         persistent_workers: bool,
     ) -> None:
         self._position = torch.zeros(2, dtype=torch.int64)  # epoch, and the batch to begin with
@@ -79,7 +98,7 @@ class WorkerPool:
         self._persistent = persistent_workers
         self._dealing = Dealing(num_workers, by_sample=reader.task is not None)
         self._loader = DataLoader(
-            _WorkerBatches(reader, order, world, self._position),
+            _WorkerBatches(reader, order, world, self._position, read_ahead_bytes),
             batch_size=None,
             collate_fn=_as_it_is,  # torch's own would turn every array into a tensor
             num_workers=num_workers,

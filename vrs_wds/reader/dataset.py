@@ -11,7 +11,7 @@ from vrs_wds.errors import DatasetNotFound, ManifestError, SampleNotFound
 from vrs_wds.forks import no_fork_meanwhile
 from vrs_wds.markup import table
 from vrs_wds.reader.index import Index
-from vrs_wds.reader.members import MemberRequest, read_members
+from vrs_wds.reader.members import MemberRequest, RangeSource, read_members
 from vrs_wds.reader.where import evaluate_where
 from vrs_wds.sample import Sample
 from vrs_wds.shard.index_table import ABSENT, count_column
@@ -69,6 +69,7 @@ class ShardedDataset:
         self._index = index
         self._numbers = numbers
         self._shards = [shard.url for shard in manifest.shardlist]
+        self._source: RangeSource = store
 
     @property
     def url(self) -> str:
@@ -171,7 +172,7 @@ class ShardedDataset:
         wanted = None if extensions is None else set(extensions)
         keys, requests = self._requests(numbers, wanted)
         parts: list[dict[str, bytes]] = [{} for _ in numbers]
-        for request, data in read_members(self._store, self._shards, requests, keys):
+        for request, data in read_members(self._source, self._shards, requests, keys):
             parts[request.sample][request.extension] = data
         return [
             self._sample(key, number, members)
@@ -204,6 +205,24 @@ class ShardedDataset:
         return [
             parse_metadata(sample, names) for sample in self.get_many(places, extensions=extensions)
         ]
+
+    def members_of(
+        self, places: Iterable[int], extensions: Iterable[str] | None, *, item: int
+    ) -> list[MemberRequest]:
+        """Return where the members of samples lie, each with `item` as its `sample`."""
+        wanted = None if extensions is None else set(extensions)
+        return self._requests([self._number_at(place) for place in places], wanted, item)[1]
+
+    def through(self, source: RangeSource) -> "ShardedDataset":
+        """Return the same samples, whose bytes come from a source that stands before the store."""
+        other = self._selection(self._numbers)
+        other._source = source
+        return other
+
+    @property
+    def shard_names(self) -> Sequence[str]:
+        """Names of the shards in the store, by number."""
+        return self._shards
 
     def select(
         self, tasks: str | Iterable[str] | None = None, where: str | None = None
@@ -287,7 +306,7 @@ class ShardedDataset:
         return numbers
 
     def _requests(
-        self, numbers: Sequence[int], wanted: set[str] | None
+        self, numbers: Sequence[int], wanted: set[str] | None, item: int | None = None
     ) -> tuple[list[str], list[MemberRequest]]:
         keys, requests = [], []
         for i, number in enumerate(numbers):
@@ -304,7 +323,7 @@ class ShardedDataset:
                             offset=offset,
                             size=size,
                             crc32c=int(columns.crc32c[row]),
-                            sample=i,
+                            sample=i if item is None else item,
                             extension=extension,
                         )
                     )
@@ -330,7 +349,7 @@ class ShardedDataset:
         shard = np.searchsorted(self._index.starts, number, side="right") - 1
         return Sample(key, ordered, self._store.url_of(self._shards[int(shard)]))
 
-    def _selection(self, numbers: NDArray[np.int64]) -> "ShardedDataset":
+    def _selection(self, numbers: NDArray[np.int64] | None) -> "ShardedDataset":
         return ShardedDataset(self._store, self._manifest, self._index, numbers)
 
     def __repr__(self) -> str:

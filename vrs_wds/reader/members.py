@@ -1,17 +1,27 @@
 """Reads members by the index: plans byte ranges, fetches them, checks every byte."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 from vrs_wds.errors import ChecksumMismatch, ShardNotFound, ShardTruncated
 from vrs_wds.shard.checksums import crc32c
-from vrs_wds.storage.store import Store
+from vrs_wds.storage.reading import NEAR, Reading, reading_of
 
-MAX_GAP_BYTES = 1023
-"""Members closer than this are read in one go: padding (511) and a header (512) at most, so that
-no byte of a member that was not asked for is read."""
-MAX_RANGE_BYTES = 16 * 1024 * 1024
-"""Ranges are not joined beyond this size."""
+_PADDING = NEAR.gap_bytes
+
+
+class RangeSource(Protocol):
+    """Gives ranges of shards: a store, or what was fetched from one."""
+
+    def url_of(self, name: str) -> str:
+        """Return a name's full address, for messages."""
+        ...
+
+    def get_range(self, name: str, offset: int, size: int) -> bytes:
+        """Return `size` bytes from `offset`, or fewer where the file ends."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -28,43 +38,46 @@ class MemberRequest:
 
 
 def coalesce(
-    requests: Iterable[MemberRequest],
-    *,
-    max_gap: int = MAX_GAP_BYTES,
-    max_size: int = MAX_RANGE_BYTES,
+    requests: Iterable[MemberRequest], reading: Reading = NEAR
 ) -> Iterator[list[MemberRequest]]:
     """Group requests into byte ranges: same shard, small gaps, bounded size. Pure.
 
-    max_gap=10::
+    gap_bytes=10::
 
         bytes     [0 100)  [105 200)      [900 950)
         ranges    [      0 200     )      [900 950)
     """
     group: list[MemberRequest] = []
-    stop = 0
+    start = stop = unasked = 0
     for request in sorted(requests):
-        joined = (
-            group
-            and request.shard == group[0].shard
-            and request.offset - stop <= max_gap
-            and request.offset + request.size - group[0].offset <= max_size
-        )
-        if group and not joined:
-            yield group
-            group = []
-        stop = max(stop, request.offset + request.size) if group else request.offset + request.size
+        gap, end = request.offset - stop, request.offset + request.size
+        if (
+            not group
+            or request.shard != group[0].shard
+            or gap > reading.gap_bytes
+            or end - start > reading.range_bytes
+            or (gap > _PADDING and unasked + gap > reading.max_unasked * (stop - start - unasked))
+        ):
+            if group:
+                yield group
+            group, start, stop, unasked, gap = [], request.offset, request.offset, 0, 0
+        unasked += max(gap, 0)
+        stop = max(stop, end)
         group.append(request)
     if group:
         yield group
 
 
 def read_members(
-    store: Store, shards: Sequence[str], requests: Sequence[MemberRequest], keys: Sequence[str]
+    source: RangeSource,
+    shards: Sequence[str],
+    requests: Sequence[MemberRequest],
+    keys: Sequence[str],
 ) -> Iterator[tuple[MemberRequest, bytes]]:
     """Fetch members, in the order of their places; every one is checked against its CRC32C.
 
     Args:
-        store: Where the shards are.
+        source: Where the shards are. From a far store, several ranges are fetched at once.
         shards: Names of the shards, by number.
         requests: What to read.
         keys: Keys of the samples asked for, for messages.
@@ -74,21 +87,41 @@ def read_members(
         ShardTruncated: if a shard ends before a member does.
         ChecksumMismatch: if a member's bytes are not those that were written.
     """
-    for group in coalesce(requests):
-        name = shards[group[0].shard]
-        start = group[0].offset
-        stop = max(request.offset + request.size for request in group)
-        try:
-            data = store.get_range(name, start, stop - start)
-        except FileNotFoundError as error:
-            raise ShardNotFound(
-                f"{store.url_of(name)}: the manifest names this shard, but it is not there. Fetch "
-                "it again, or write the split anew."
-            ) from error
+    reading = reading_of(source)
+    groups = list(coalesce(requests, reading))
+
+    def fetch(group: list[MemberRequest]) -> bytes:
+        return _fetch(source, shards[group[0].shard], group)
+
+    for group, data in zip(groups, _side_by_side(fetch, groups, reading.requests), strict=True):
+        start, url = group[0].offset, source.url_of(shards[group[0].shard])
         for request in group:
             member = data[request.offset - start : request.offset - start + request.size]
-            _check(member, request, store.url_of(name), keys[request.sample])
+            _check(member, request, url, keys[request.sample])
             yield request, member
+
+
+def _fetch(source: RangeSource, name: str, group: list[MemberRequest]) -> bytes:
+    start = group[0].offset
+    stop = max(request.offset + request.size for request in group)
+    try:
+        return source.get_range(name, start, stop - start)
+    except FileNotFoundError as error:
+        raise ShardNotFound(
+            f"{source.url_of(name)}: the manifest names this shard, but it is not there. Fetch "
+            "it again, or write the split anew."
+        ) from error
+
+
+def _side_by_side(
+    fetch: Callable[[list[MemberRequest]], bytes], groups: list[list[MemberRequest]], requests: int
+) -> Iterator[bytes]:
+    """Yield the bytes of each group in order, with several requests under way."""
+    if min(requests, len(groups)) <= 1:
+        yield from map(fetch, groups)
+        return
+    with ThreadPoolExecutor(min(requests, len(groups)), "vrs_wds-get") as pool:
+        yield from pool.map(fetch, groups)
 
 
 def _check(member: bytes, request: MemberRequest, url: str, key: str) -> None:
