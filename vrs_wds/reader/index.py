@@ -193,7 +193,7 @@ class Index:
     def _whole(self, info: FileInfo) -> bytes:
         """Return the whole file, read once: each look at a far store takes its time."""
         if self._kept is None:
-            data = self._store.get(info.url)
+            data = self._store.get_range(info.url, 0, info.filesize)
             if len(data) != info.filesize:
                 raise self._mismatch(f"{info.filesize:,} bytes", f"{len(data):,}")
             if hashlib.sha256(data).hexdigest() != info.sha256:

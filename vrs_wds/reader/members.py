@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Protocol
 
 from vrs_wds.errors import ChecksumMismatch, ShardNotFound, ShardTruncated
@@ -10,6 +11,7 @@ from vrs_wds.shard.checksums import crc32c
 from vrs_wds.storage.reading import NEAR, Reading, reading_of
 
 _PADDING = NEAR.gap_bytes
+_PLACE = attrgetter("shard", "offset")
 
 
 class RangeSource(Protocol):
@@ -49,7 +51,7 @@ def coalesce(
     """
     group: list[MemberRequest] = []
     start = stop = unasked = 0
-    for request in sorted(requests):
+    for request in sorted(requests, key=_PLACE):
         gap, end = request.offset - stop, request.offset + request.size
         if (
             not group

@@ -204,13 +204,15 @@ class ReadAhead(Generic[T]):
                 self._by_last[fetch.last].append(fetch)
                 for offset in fetch.planned.offsets:
                     self._by_member[fetch.planned.shard, offset] = fetch
+        fetcher.go_on()  # before anything else is planned: that would hold up the threads' start
+        with self._lock:
             self._num_planned += len(taken)
             self._planned += taken
             self._round_bytes = size
             self._planning = None
             if is_over:
                 self._plan_more = None
-        fetcher.go_on()
+        self._keep_planning()
 
     def _requests_of(self, places: Sequence[int], item: int) -> list[MemberRequest]:
         try:
