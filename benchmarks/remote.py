@@ -152,9 +152,7 @@ def _as_it_is(sample: dict[str, Any]) -> dict[str, Any]:
     return sample
 
 
-def measure_webdataset(
-    url: str, *, decode: bool, seconds: float, workers: int
-) -> dict[str, float]:
+def measure_webdataset(url: str, *, decode: bool, seconds: float, workers: int) -> dict[str, float]:
     """Read batches for some seconds with webdataset and curl."""
     import torch
     import webdataset as wds
@@ -269,7 +267,10 @@ def link_to(port: int) -> Iterator[str]:
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     assert process.stdout is not None
     try:

@@ -48,7 +48,7 @@ def decode_rgb(
         ConfigError: if Pillow is needed, and has been told to fill in missing data.
     """
     header = read_header(data, where=where)
-    _check_pixels(header, max_pixels, where=where)
+    check_pixels(header, max_pixels, where=where)
     pixels = _decode(data, header.format, where=where)
     pixels = contiguous(upright(pixels, header.format, header.orientation))
     if pixels.shape != (header.height, header.width, 3):
@@ -66,7 +66,7 @@ def _decode(data: bytes, image_format: str, *, where: str) -> NDArray[np.uint8]:
     return decode_with_pillow(data, image_format, where=where)
 
 
-def _check_pixels(header: ImageHeader, max_pixels: int, *, where: str) -> None:
+def check_pixels(header: ImageHeader, max_pixels: int, *, where: str) -> None:
     """Raise if the picture is larger than allowed."""
     limit, name = max_pixels, "max_pixels"
     pillow_limit = Image.MAX_IMAGE_PIXELS

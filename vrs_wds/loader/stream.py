@@ -130,9 +130,7 @@ class IndexedSource:
                 ahead.done()
                 yield from samples
 
-    def _runs(
-        self, chunks: Iterable[RankBatch], world: World, start: int
-    ) -> Iterator[list[int]]:
+    def _runs(self, chunks: Iterable[RankBatch], world: World, start: int) -> Iterator[list[int]]:
         """Yield the places of this reader's part of each chunk."""
         for chunk in chunks:
             # Repeated samples would fill up the last chunk of some ranks; of the others each

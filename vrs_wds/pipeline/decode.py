@@ -4,9 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vrs_wds.errors import ConfigError, DecodeError
 from vrs_wds.images.decode import DEFAULT_MAX_PIXELS, decode_rgb
 from vrs_wds.images.header import is_image_extension
+from vrs_wds.images.regions import CodedPicture
 from vrs_wds.pipeline.frames import with_picture
 from vrs_wds.pipeline.resize import Fit, check_size, fit_frame, resize_rgb
 from vrs_wds.pipeline.stage import SampleDict, SampleStage, place_of
@@ -42,12 +46,17 @@ class Decode(SampleStage):
     """Member that holds the image; None finds the only one with an image's extension."""
     max_pixels: int = DEFAULT_MAX_PIXELS
     """An image with more pixels is a `DecodeError`."""
+    defer: bool = False
+    """Leave the picture to `CropRegions`, which then decodes no more than it cuts out where that is
+    faster. `image` is a `CodedPicture` until then, and other stages refuse it."""
 
     def __post_init__(self) -> None:
         if self.size is not None:
             object.__setattr__(self, "size", check_size(self.size))
         if self.fit not in ("stretch", "letterbox"):
             raise ConfigError(f"fit: expected 'stretch' or 'letterbox', got {self.fit!r}.")
+        if self.defer and self.size is not None:
+            raise ConfigError("size: the picture is left to CropRegions, so name it there.")
         if self.tasks is not None and not isinstance(self.tasks, str):  # a tuple hashes
             object.__setattr__(self, "tasks", tuple(self.tasks))
         for name in self._named_tasks() or ():
@@ -61,12 +70,17 @@ class Decode(SampleStage):
         extension = self._find_image(sample, where)
         member = f"{where}: member {extension!r}"
         data = _bytes_of(sample, extension, where) or b""
-        image = decode_rgb(data, where=member, max_pixels=self.max_pixels)
+        image: NDArray[np.uint8] | CodedPicture
+        if self.defer:
+            image = CodedPicture.read(data, where=member, max_pixels=self.max_pixels)
+            size_wh = image.size_wh
+        else:
+            image = decode_rgb(data, where=member, max_pixels=self.max_pixels)
+            size_wh = (image.shape[1], image.shape[0])
         decoded: SampleDict = {
             name: value for name, value in sample.items() if name.startswith("__")
         }
         decoded["image"] = image
-        size_wh = (image.shape[1], image.shape[0])
         decoded["meta"] = self._meta(sample, size_wh, where)
         self._add_sidecars(decoded, sample, where)
         # A foreign member may be named as a task is; that name is the parsed sidecar's.
@@ -74,7 +88,7 @@ class Decode(SampleStage):
         for name, value in sample.items():
             if name not in consumed:
                 decoded.setdefault(name, value)
-        if self.size is not None and size_wh != self.size:
+        if self.size is not None and size_wh != self.size and isinstance(image, np.ndarray):
             frame = fit_frame(size_wh, self.size, self.fit)
             decoded = with_picture(decoded, resize_rgb(image, self.size, self.fit), frame)
         return (decoded,)
