@@ -1,7 +1,6 @@
 """How fast is a dataset read through a link of 100 MB/s to a server that is 50 ms away?
 
     python -m benchmarks.remote                 # ours, webdataset (pipe:curl), the link itself
-    python -m benchmarks.remote --cache         # with a node-wide cache: the first and second epoch
 
 A web server (nginx, found on PATH) serves the shards with ranges; `tests.servers.fault_proxy`, in a
 process of its own, plays the link. 6,000 samples of 85 KB (JPEG, 512 x 512) with five sidecars, in
@@ -9,9 +8,9 @@ shards of 64 MiB; batches of 64. Methods take turns, round by round, each run in
 own; imports are not on the clock.
 
 - `link`: ranges of 8 MiB, 8 in flight, with obstore: what the link and the proxy give.
-- `ours ...`: `StreamingLoader`, in order and shuffled; `no decode` hands the bytes on. The clock runs
-  from opening the dataset to the batch after the last second; `first` is the time to the first
-  batch, opening and reading the index included, beside one range of 8 MiB (`range`).
+- `ours ...`: `StreamingLoader`, in order and shuffled; `no decode` hands the bytes on. The clock
+  runs from opening the dataset to the batch after the last second; `first` is the time to the first
+  batch, with opening the dataset and reading its index, over that of one range of 8 MiB.
 - `webdataset ...`: `wds.WebDataset("pipe:curl -s URL")`, in the main process or in two worker
   processes; decoding by simplejpeg. In order: shuffled, it reads the same bytes in the same order.
 
@@ -118,6 +117,7 @@ def measure_ours(
 ) -> dict[str, float]:
     """Read batches for some seconds."""
     import torch  # noqa: F401 - not on the clock
+
     from vrs_wds.loader.loader import StreamingLoader
     from vrs_wds.pipeline.decode import Decode
     from vrs_wds.pipeline.map import Map

@@ -1,5 +1,6 @@
 """`StreamingLoader`."""
 
+import gc
 import json
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from vrs_wds.errors import (
     UnknownTaskError,
 )
 from vrs_wds.loader.loader import StreamingLoader
+from vrs_wds.loader.stream import stream
 from vrs_wds.order.world import World
 from vrs_wds.pipeline.decode import Decode
 from vrs_wds.pipeline.map import Map
@@ -29,6 +31,8 @@ from vrs_wds.pipeline.shuffle import Shuffle
 from vrs_wds.pipeline.targets import Targets
 from vrs_wds.pipeline.tile import Tile
 from vrs_wds.reader.dataset import ShardedDataset, open_dataset
+from vrs_wds.storage.local import LocalStore
+from vrs_wds.storage.reading import FAR
 from vrs_wds.tasks.targets import get_task_targets
 
 TASKS = ["captioning", "detection", "vqa", "all", None]
@@ -592,3 +596,75 @@ def test_a_batch_of_bad_samples_keeps_the_step(damaged: Path) -> None:
 
     assert len(masks) == len(loader) == 23
     assert [i for i, mask in enumerate(masks) if mask == [False]] == [2, 9, 19, 20]
+
+
+class FarStore(LocalStore):
+    """A folder that is read as a distant server is."""
+
+    reading = FAR
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"shuffle": True, "seed": 3},
+        {"per": "question", "task": "vqa", "shuffle": True},
+        {"num_workers": 2},
+        {"num_workers": 2, "per": "question", "task": "vqa"},
+        {"read_ahead_bytes": 1},
+        {"read_ahead_bytes": 0},
+    ],
+)
+def test_a_far_store_gives_the_same_batches(small_root: Path, options: dict[str, Any]) -> None:
+    """Fetched ahead, in threads and in worker processes; and no thread is left."""
+    options = {"batch_size": 4, "ragged": "list", "size": (16, 16), **options}
+    near = StreamingLoader(small_root, "train", **options)
+    far = StreamingLoader(FarStore(small_root), "train", **options)
+
+    assert [plain(batch) for batch in far] == [plain(batch) for batch in near]
+    assert not [t for t in threading.enumerate() if t.name.startswith("vrs_wds")]
+
+
+def test_a_far_loader_stops_cleanly(small_root: Path) -> None:
+    """After a break, and after an error of a stage."""
+
+    def fail(sample: dict[str, Any]) -> dict[str, Any]:
+        raise RuntimeError("a bug")
+
+    store = FarStore(small_root)
+    for batch in StreamingLoader(store, "train", batch_size=2):
+        assert len(batch["__key__"]) == 2
+        break
+    with pytest.raises(RuntimeError, match="a bug"):
+        next(iter(StreamingLoader(store, "train", batch_size=2, stages=[Decode(), Map(fail)])))
+    gc.collect()
+    assert not [t for t in threading.enumerate() if t.name.startswith("vrs_wds")]
+
+
+def test_a_far_stream_gives_the_same_samples(small_root: Path) -> None:
+    """In the same order, read ahead or not."""
+    near, far, plainly = (
+        [sample["__key__"] for sample in stream(store, "train", shuffle=True, **options)]
+        for store, options in (
+            (small_root, {}),
+            (FarStore(small_root), {}),
+            (FarStore(small_root), {"read_ahead_bytes": 0}),
+        )
+    )
+    assert near == far == plainly
+
+
+def test_a_bad_sample_far_away_is_skipped_alone(small_root: Path, tmp_path: Path) -> None:
+    """What was fetched together with it is not."""
+    root = shutil.copytree(small_root, tmp_path / "far")
+    dataset = open_dataset(root, "train")
+    [request, *_] = dataset.members_of([2], ["meta.json"], item=0)
+    shard = root / dataset.shard_names[request.shard]
+    data = bytearray(shard.read_bytes())
+    data[request.offset] ^= 1
+    shard.write_bytes(data)
+
+    loader = StreamingLoader(FarStore(root), "train", batch_size=4, max_skipped=1)
+
+    assert sum(len(batch["__key__"]) for batch in loader) == len(dataset) - 1
+    assert [bad.key for bad in loader.skipped] == [dataset.key_at(2)]

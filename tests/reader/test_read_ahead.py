@@ -265,7 +265,7 @@ def test_errors_of_the_store_pass_through(far: Far, error: Exception) -> None:
 def test_a_missing_shard_is_named(far: Far) -> None:
     """As without reading ahead."""
     far.store.error = FileNotFoundError("gone")
-    with pytest.raises(ShardNotFound, match="train-000000.tar: the manifest names this shard"):
+    with pytest.raises(ShardNotFound, match=r"train-000000\.tar: the manifest names this shard"):
         read_all(far, [[0]])
 
 

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from vrs_wds.loader.batches import Results, read_in_threads
 from vrs_wds.loader.executor import ChunkReader, Example
@@ -54,7 +54,7 @@ def fetched(
         yield replace(reader, source=ahead.dataset), ahead.follow(items, places_of), ahead.done
 
 
-class _NewPlaces:
+class _NewPlaces(Generic[T]):
     """Returns an item's places but for those that came shortly before."""
 
     def __init__(self, places_of: Callable[[T], Sequence[int]], max_places: int) -> None:

@@ -37,8 +37,8 @@ class CropRegions(SampleStage):
     `__region__`  its number: its place in the sidecar, or among the boxes
     ============= =================================================================
 
-    After `Decode(defer=True)` one or two regions of a large JPEG are decoded by themselves, with the
-    extra `crop`; the pixels are the same.
+    After `Decode(defer=True)` one or two regions of a large JPEG are decoded by themselves, with
+    the extra `crop`; the pixels are the same.
 
     Key, shard and everything else are the sample's. Edges are rounded outward to whole pixels. A
     region without any part of the picture gives no sample; nor does a sample without a sidecar.

@@ -111,9 +111,9 @@ class RangeFetcher:
         with self._lock:
             while self._waiting:
                 fetch = self._waiting[0]
-                if fetch.future is None and not fetch.is_dropped:
-                    if not self._fits(fetch.planned.size) or self._begin(fetch) is None:
-                        break
+                is_needed = fetch.future is None and not fetch.is_dropped
+                if is_needed and not (self._fits(fetch.planned.size) and self._begin(fetch)):
+                    break
                 self._waiting.popleft()
         self._on_change()
 

@@ -81,7 +81,7 @@ class ReadAhead(Generic[T]):
         self._plan_more: Callable[[], None] | None = None
         self._planning: Future[None] | None = None  # under way, or failed
         self._planned: deque[T] = deque()  # items not yet given
-        self._num_planned = self._num_done = 0
+        self._num_planned = self._num_done = self._num_let_go = 0
         self._round_bytes = 0
         self._by_member: dict[tuple[str, int], Fetch] = {}
         self._by_last: defaultdict[int, list[Fetch]] = defaultdict(list)
@@ -116,16 +116,23 @@ class ReadAhead(Generic[T]):
         if fetcher is None:
             return
         with self._lock:
-            number = self._num_done
             self._num_done += 1
+            self._let_go(fetcher)
+        fetcher.go_on()
+
+    def _let_go(self, fetcher: RangeFetcher) -> None:
+        """Let go of what no item needs that is not done; not before the next item is planned."""
+        last = self._num_planned - (self._plan_more is not None)
+        while self._num_let_go < min(self._num_done, last):
+            number = self._num_let_go
+            self._num_let_go += 1
             for fetch in self._by_last.pop(number, ()):
-                if fetch.last > number:
+                if fetch.last > number:  # an item that was planned later needs it too
                     self._by_last[fetch.last].append(fetch)
                     continue
                 fetcher.let_go(fetch)
                 for offset in fetch.planned.offsets:
                     self._by_member.pop((fetch.planned.shard, offset), None)
-        fetcher.go_on()
 
     def find(self, shard: str, offset: int, size: int) -> memoryview | None:
         """Return a member's bytes, when they have come; None if they were not foreseen."""
@@ -212,7 +219,8 @@ class ReadAhead(Generic[T]):
             self._planning = None
             if is_over:
                 self._plan_more = None
-        self._keep_planning()
+            self._let_go(fetcher)
+        fetcher.go_on()
 
     def _requests_of(self, places: Sequence[int], item: int) -> list[MemberRequest]:
         try:
@@ -232,14 +240,17 @@ class ReadAhead(Generic[T]):
         return new
 
 
+_ONE_BY_ONE = Reading(gap_bytes=-1)
+"""Each member lies in one of the ranges that were fetched, but its neighbour may not."""
+
+
 @dataclass(frozen=True)
 class _Fetched:
     """What a `ReadAhead` has fetched, as a source of ranges; the store gives the others."""
 
     ahead: ReadAhead[Any]
     store: RangeSource
-    # Each member lies in one range: they are asked for one by one.
-    reading: Reading = Reading(gap_bytes=-1)
+    reading: Reading = _ONE_BY_ONE
 
     def url_of(self, name: str) -> str:
         return self.store.url_of(name)

@@ -83,7 +83,7 @@ class CachedStore:
 
     @property
     def reading(self) -> Reading:
-        """As the store's own; but a block is fetched whole and read from the disk: gaps gain nothing.
+        """As the store's own; but blocks are fetched whole anyway: nothing is read along.
 
         Threads that want the same block wait for one of them; each of the others may hold one.
         """
