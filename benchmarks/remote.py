@@ -14,14 +14,15 @@ own; imports are not on the clock.
 - `webdataset ...`: `wds.WebDataset("pipe:curl -s URL")`, in the main process or in two worker
   processes; decoding by simplejpeg. In order: shuffled, it reads the same bytes in the same order.
 
-`share` is bytes of samples a second over the link's 100 MB/s. `others` is how many cores other
-processes kept busy meanwhile.
+`share` is bytes of samples a second over the link's 100 MB/s. `load` is the machine's load average:
+proxy, server and reader take two cores themselves.
 
 Not measured: TLS; more than one client; a link that loses packets.
 """
 
 import argparse
 import json
+import os
 import platform
 import shutil
 import socket
@@ -238,7 +239,9 @@ def web_server(root: Path) -> Iterator[int]:
             f"server {{ listen 127.0.0.1:{port}; root {root}; }} }}\n"
         )
         root.chmod(0o755)
-        process = subprocess.Popen([nginx, "-c", str(config), "-e", f"{folder}/error.log"])
+        process = subprocess.Popen(  # noqa: S603 - of this machine
+            [nginx, "-c", str(config), "-e", f"{folder}/error.log"]
+        )
         try:
             _wait_for(port)
             yield port
@@ -265,14 +268,14 @@ def link_to(port: int) -> Iterator[str]:
         f" bytes_per_second={LINK_BYTES}) as proxy:\n"
         "    print(proxy.url, flush=True); sys.stdin.read()\n"
     )
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603 - this interpreter
         [sys.executable, "-c", code],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    assert process.stdout is not None
+    assert process.stdout is not None  # noqa: S101 - it is a pipe
     try:
         yield process.stdout.readline().strip()
     finally:
@@ -281,18 +284,12 @@ def link_to(port: int) -> Iterator[str]:
 
 def _run_alone(method: str, url: str, seconds: float) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.remote", "--one", method, "--url", url]
-    before = _busy_cpus()
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - this module again
         [*command, "--seconds", str(seconds)], check=True, stdout=subprocess.PIPE, text=True
     )
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    result["busy"] = _busy_cpus() - before
+    result["load"] = os.getloadavg()[0]
     return result
-
-
-def _busy_cpus() -> float:
-    fields = [int(v) for v in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
-    return (sum(fields[:3]) + sum(fields[5:8])) / 100
 
 
 def make_dataset(root: Path) -> None:
@@ -315,7 +312,7 @@ def main() -> None:
     parser.add_argument("--url", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(METHODS[options.one](options.url, options.seconds)))
+        _say(json.dumps(METHODS[options.one](options.url, options.seconds)))
         return
     with tempfile.TemporaryDirectory() as temporary:
         root = options.data or Path(temporary)
@@ -323,7 +320,7 @@ def main() -> None:
             make_dataset(root)
         manifest = json.loads((root / "train.json").read_text())
         size = sum(shard["filesize"] for shard in manifest["shardlist"]) / NUM_SAMPLES
-        print(f"{platform.machine()}, Python {platform.python_version()}; {size:,.0f} B a sample")
+        _say(f"{platform.machine()}, Python {platform.python_version()}; {size:,.0f} B a sample")
         with web_server(root) as port, link_to(port) as url:
             _compare(url, size, options)
 
@@ -335,11 +332,13 @@ def _compare(url: str, size: float, options: argparse.Namespace) -> None:
         for name in chosen if number % 2 == 0 else reversed(chosen):
             results[name].append(_run_alone(name, url, options.seconds))
     one_range = statistics.median(run["range"] for run in results["link"])
-    print(f"one range of 8 MiB: {one_range * 1e3:.0f} ms")
+    _say(f"one range of 8 MiB: {one_range * 1e3:.0f} ms")
+    loads = [run["load"] for runs in results.values() for run in runs]
+    _say(f"load {_spread(loads)}")
     for name, runs in results.items():
         if name == "link":
             shares = [run["bytes"] / run["seconds"] / LINK_BYTES for run in runs]
-            print(f"{name:32} share {_spread(shares)}")
+            _say(f"{name:32} share {_spread(shares)}")
             continue
         shares = [run["overall"] * size / LINK_BYTES for run in runs]
         steady = [run["rate"] * size / LINK_BYTES for run in runs]
@@ -349,7 +348,12 @@ def _compare(url: str, size: float, options: argparse.Namespace) -> None:
         if runs[0].get("requests"):
             line += f", {runs[-1]['samples'] / runs[-1]['requests']:.2f} samples a request"
             line += f", {runs[-1]['read'] / runs[-1]['samples'] / size:.2f} of the bytes"
-        print(line)
+        _say(line)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def _spread(values: list[float]) -> str:

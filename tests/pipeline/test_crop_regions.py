@@ -377,5 +377,5 @@ def test_a_damaged_picture_is_refused_when_it_is_cut(raw_sample, detection):
     """As a `DecodeError` that names shard and member."""
     raw = raw_sample(detection=detection((2, 3, 8, 6)))
     raw["png"] = raw["png"][:-20]
-    with pytest.raises(DecodeError, match="train-000007.tar: sample 'a': member 'png'"):
+    with pytest.raises(DecodeError, match=r"train-000007.tar: sample 'a': member 'png'"):
         [crop(sample) for sample in Decode(defer=True).apply(raw)]
