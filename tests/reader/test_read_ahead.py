@@ -3,7 +3,7 @@
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from vrs_wds.reader.dataset import ShardedDataset, open_dataset
 from vrs_wds.reader.members import MemberRequest
 from vrs_wds.reader.range_plan import plan_ranges
 from vrs_wds.reader.read_ahead import ReadAhead
+from vrs_wds.storage.cached import CachedStore
 from vrs_wds.storage.local import LocalStore
 from vrs_wds.storage.reading import FAR, Reading, reading_of
 
@@ -46,6 +47,10 @@ class FarStore(LocalStore):
         finally:
             with self._counting:
                 self.at_once -= 1
+
+    def get_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Read ranges as `get_range` does."""
+        return [self.get_range(name, offset, size) for offset, size in ranges]
 
     @property
     def bytes_asked(self) -> int:
@@ -288,6 +293,21 @@ def test_many_samples_are_read_side_by_side(far: Far) -> None:
     assert far.dataset.get_many(places) == far.near.get_many(places)
     assert far.dataset.metadata_many(places) == far.near.metadata_many(places)
     assert not own_threads()
+
+
+def test_through_a_cache_each_block_is_fetched_once(far: Far, tmp_path: Path) -> None:
+    """In the first epoch; the second one asks the store for nothing."""
+    store = CachedStore(far.store, tmp_path / "cache", 10**8, block_bytes=4096)
+    assert reading_of(store).is_far
+    dataset = open_dataset(store, "train")
+    items = items_of(far.near, 3, backwards=True)
+    expected = far.near.get_many([place for item in items for place in item])
+
+    for _ in range(2):
+        samples, _ = read_all(Far(far.store, dataset, far.near), items)
+        assert samples == expected
+        blocks = [(name, offset // 4096) for name, offset, _ in far.store.asked]
+        assert len(blocks) == len(set(blocks))
 
 
 def test_stores_say_how_they_are_read(tmp_path: Path) -> None:
