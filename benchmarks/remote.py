@@ -289,6 +289,7 @@ def _run_alone(method: str, url: str, seconds: float) -> dict[str, float]:
     )
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     result["load"] = os.getloadavg()[0]
+    sys.stderr.write(f"{method}: {result}\n")
     return result
 
 
