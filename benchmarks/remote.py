@@ -7,7 +7,8 @@ process of its own, plays the link. 6,000 samples of 85 KB (JPEG, 512 x 512) wit
 shards of 64 MiB; batches of 64. Methods take turns, round by round, each run in a process of its
 own; imports are not on the clock.
 
-- `link`: ranges of 8 MiB, 8 in flight, with obstore: what the link and the proxy give.
+- `link`: ranges of 8 MiB, 8 in flight, with obstore, and ranges of 90 KB, 64 in flight: what the
+  link and the proxy give, which opens a connection to the server for each request.
 - `ours ...`: `StreamingLoader`, in order and shuffled; `no decode` hands the bytes on. The clock
   runs from opening the dataset to the batch after the last second; `first` is the time to the first
   batch, with opening the dataset and reading its index, over that of one range of 8 MiB.
@@ -90,8 +91,8 @@ def make_picture(number: int) -> bytes:
     return bytes(data)
 
 
-def measure_link(url: str) -> dict[str, float]:
-    """Fetch ranges of 8 MiB, eight in flight."""
+def measure_link(url: str, size: int, in_flight: int, seconds: float) -> dict[str, float]:
+    """Fetch ranges of one size, some in flight."""
     from concurrent.futures import ThreadPoolExecutor
 
     from vrs_wds.shard.manifest import decode_manifest
@@ -102,15 +103,21 @@ def measure_link(url: str) -> dict[str, float]:
     ranges = [
         (shard.url, offset)
         for shard in manifest.shardlist
-        for offset in range(0, shard.filesize, RANGE_BYTES)
+        for offset in range(0, shard.filesize - size, size)
     ]
     start = time.perf_counter()
-    first = len(store.get_range(*ranges[0], RANGE_BYTES))
+    store.get_range(*ranges[0], size)
     one = time.perf_counter() - start
-    with ThreadPoolExecutor(8) as pool:
-        sizes = list(pool.map(lambda r: len(store.get_range(*r, RANGE_BYTES)), ranges[1:60]))
-    seconds = time.perf_counter() - start - one
-    return {"range": one, "bytes": sum(sizes), "seconds": seconds, "first": one, "whole": first}
+    given = 0
+    with ThreadPoolExecutor(in_flight) as pool:
+        start = time.perf_counter()
+        for data in pool.map(lambda r: store.get_range(*r, size), ranges):
+            given += len(data)
+            if time.perf_counter() - start > seconds:
+                pool.shutdown(wait=False, cancel_futures=True)
+                break
+        elapsed = time.perf_counter() - start
+    return {"range": one, "bytes": given, "seconds": elapsed}
 
 
 def measure_ours(
@@ -124,7 +131,7 @@ def measure_ours(
     from vrs_wds.pipeline.map import Map
     from vrs_wds.storage.open import open_store
 
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     store = open_store(url, **options)
     loader = StreamingLoader(
         store, "train", batch_size=BATCH, shuffle=shuffle,
@@ -144,6 +151,7 @@ def measure_ours(
         "samples": given,
         "rate": rate,
         "overall": given / times[-1],
+        "cpu": time.process_time() - cpu,
         "requests": getattr(store_requests, "requests", 0),
         "read": getattr(store_requests, "bytes_read", 0),
     }
@@ -203,7 +211,8 @@ def _decode_like_webdataset(sample: dict[str, Any]) -> dict[str, Any]:
 
 
 METHODS: dict[str, Callable[..., dict[str, float]]] = {
-    "link": lambda url, seconds: measure_link(url),
+    "link": lambda url, seconds: measure_link(url, RANGE_BYTES, 8, seconds),
+    "link, small ranges": lambda url, seconds: measure_link(url, 90_000, 64, seconds),
     **{
         f"ours {order}{what}": lambda url, seconds, s=shuffle, d=decode: measure_ours(
             url, shuffle=s, decode=d, seconds=seconds, options={}
@@ -327,7 +336,7 @@ def main() -> None:
 
 
 def _compare(url: str, size: float, options: argparse.Namespace) -> None:
-    chosen = [name for name in METHODS if options.methods in name or name == "link"]
+    chosen = [name for name in METHODS if options.methods in name or name.startswith("link")]
     results: dict[str, list[dict[str, float]]] = {name: [] for name in chosen}
     for number in range(options.rounds):
         for name in chosen if number % 2 == 0 else reversed(chosen):
@@ -337,7 +346,7 @@ def _compare(url: str, size: float, options: argparse.Namespace) -> None:
     loads = [run["load"] for runs in results.values() for run in runs]
     _say(f"load {_spread(loads)}")
     for name, runs in results.items():
-        if name == "link":
+        if name.startswith("link"):
             shares = [run["bytes"] / run["seconds"] / LINK_BYTES for run in runs]
             _say(f"{name:32} share {_spread(shares)}")
             continue
@@ -348,6 +357,7 @@ def _compare(url: str, size: float, options: argparse.Namespace) -> None:
         line += f" first {_spread(firsts)} ranges"
         if runs[0].get("requests"):
             line += f", {runs[-1]['samples'] / runs[-1]['requests']:.2f} samples a request"
+            line += f", {1e3 * runs[-1]['cpu'] / runs[-1]['samples']:.2f} ms of a core a sample"
             line += f", {runs[-1]['read'] / runs[-1]['samples'] / size:.2f} of the bytes"
         _say(line)
 
