@@ -7,8 +7,8 @@ at random places. Both ways run the same stages, in turn, in one thread: `Decode
 `Decode(defer=True)`, then `CropRegions`. The times are means over the samples of a
 round; the ratio is the median over rounds.
 
-2026-11-20, two cores of a busy x86-64 machine, nvImageCodec 0.9: one region 2.7 times (2.6-3.3), two
-regions 1.4 times (1.0-2.7), three the same as whole.
+2026-11-20, two cores of a busy x86-64 machine, nvImageCodec 0.9: one region 2.7 times (2.6-3.3),
+two regions 1.4 times (1.0-2.7), three the same as whole.
 
 Not measured: reading.
 """
