@@ -28,6 +28,12 @@ HEADINGS = (
     "by CPU",
 )
 
+_BUSY = 0.25
+_WARNING = """Other processes had much of the machine: speeds, and ratios of them, are rough, and
+the ratios by processor seconds are the ones to compare. `remote` and `gil` have no such ratios
+against their limits, and need idle cores: a run like this cannot judge them."""
+"""What is said where other processes kept more cores busy than that."""
+
 
 def cells(line: Line) -> list[str]:
     """Return a line's cells."""
@@ -71,12 +77,12 @@ def text_report(results: Results) -> str:
 def markdown_report(results: Results) -> str:
     """Return everything as Markdown: targets first, then each row."""
     rows = rows_with_results(results)
+    verdicts = [verdict for row in rows for verdict in judge(row, results["runs"])]
+    met = sum(verdict.is_met for verdict in verdicts)
     lines = [heading(results), "", "### Targets", ""]
-    lines += [
-        "| row | ours against | target | found | by CPU | |",
-        "| --- | --- | " + "---: | " * 4,
-    ]
-    for verdict in (verdict for row in rows for verdict in judge(row, results["runs"])):
+    lines += [f"{met} of {len(verdicts)} targets are met, {len(verdicts) - met} are not.", ""]
+    lines += ["| row | ours against | target | found | by CPU | |", "| --- | --- |" + " ---: |" * 4]
+    for verdict in verdicts:
         by_cpu = "" if verdict.by_cpu is None else f"{verdict.by_cpu:.2f}"
         sign = "<=" if verdict.at_most else ">="
         lines.append(
@@ -96,15 +102,16 @@ def markdown_report(results: Results) -> str:
 
 
 def heading(results: Results) -> str:
-    """Return when, where and how it was measured."""
+    """Return when, where and how it was measured, and how far to trust it."""
     others = [run["others"] for run in results["runs"] if "others" in run]
     busy = sum(others) / len(others) if others else 0.0
-    return (
+    text = (
         f"{results['date']}, {results['machine']}, Python {results['python']}, commit "
         f"{results['commit']}, {results['rounds']} rounds; load average "
         f"{results['load_average']:.1f} at the start, other processes kept {busy:.1f} cores busy "
-        "on average."
-    )
+        f"on average. {results.get('note', '')}"
+    ).rstrip()
+    return f"{text}\n\n{_WARNING}" if busy > _BUSY else text
 
 
 def other_lines(row: Row, results: Results) -> list[str]:

@@ -28,6 +28,9 @@ Example = tuple[int, int]
 Outcome = list[SampleDict] | BadSample
 """What became of a sample: none, one or several; or why it could not be used."""
 
+_RUN_BYTES = 512 * 1024
+"""Bytes read from a disk before they are decoded."""
+
 
 @dataclass(frozen=True)
 class ChunkReader:
@@ -109,14 +112,21 @@ class ChunkReader:
     def _read(self, places: Sequence[int]) -> Iterator[SampleDict | BadSample]:
         """Read at once what is best read at once; if that fails, one by one, to tell the bad."""
         source = self.dataset if self.source is None else self.source
-        one_by_one = self.source is None and reading_of(self.dataset.store).one_by_one
-        for run in chunked(places, 1 if one_by_one else len(places)):
+        # What is read from a disk just before it is decoded is still in the processor's cache.
+        is_near = self.source is None and reading_of(self.dataset.store).one_by_one
+        start, count = 0, 1 if is_near else len(places)
+        while start < len(places):
+            run = places[start : start + count]
+            start += len(run)
             try:
                 samples = source.get_many(run, extensions=self.extensions)
             except SampleError:
                 yield from map(self._read_one, run)
-            else:
-                yield from (sample.to_dict() for sample in samples)
+                continue
+            if is_near:
+                num_bytes = sum([len(data) for s in samples for data in s.members.values()])
+                count = max(1, _RUN_BYTES * len(run) // max(1, num_bytes))
+            yield from [sample.to_dict() for sample in samples]
 
     def _read_one(self, place: int) -> SampleDict | BadSample:
         try:

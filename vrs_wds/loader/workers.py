@@ -58,7 +58,7 @@ class _WorkerBatches(IterableDataset[tuple[list[int], Results]]):
             register_task(task)
         reader = self._reader.fresh()
         dealing = Dealing(info.num_workers, by_sample=reader.task is not None)
-        pool = SharedPool(self._flags[info.id])
+        pool, capacity = SharedPool(self._flags[info.id]), 0
         epoch, start = self._position.tolist()
         first, step = (start, 1) if dealing.by_sample else (start + info.id, info.num_workers)
         batches = self._make_order().batches(epoch, self._world, start=first, step=step)
@@ -66,7 +66,8 @@ class _WorkerBatches(IterableDataset[tuple[list[int], Results]]):
         share = self._read_ahead_bytes // info.num_workers
         with fetched(reader, parts, places_of_examples, share) as (source, items, done):
             for examples in items:
-                memory = BatchMemory(pool, len(examples), len(examples))
+                capacity = max(capacity, len(examples))  # a shorter last batch fits too
+                memory = BatchMemory(pool, len(examples), capacity)
                 slots = [memory.slot(i) for i in range(len(examples))]
                 results = source.by_example(examples, slots)
                 done()
