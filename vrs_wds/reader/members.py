@@ -47,14 +47,15 @@ def coalesce(
         bytes     [0 100)  [105 200)      [900 950)
         ranges    [      0 200     )      [900 950)
     """
+    gap_bytes, range_bytes = reading.gap_bytes, reading.range_bytes
     group: list[MemberRequest] = []
     shard = start = stop = unasked = 0
     for request in sorted(requests):
         gap, end = request.offset - stop, request.offset + request.size
         if group and (
             request.shard != shard
-            or gap > reading.gap_bytes
-            or end - start > reading.range_bytes
+            or gap > gap_bytes
+            or end - start > range_bytes
             or (gap > _PADDING and unasked + gap > reading.max_unasked * (stop - start - unasked))
         ):
             yield group
@@ -94,12 +95,14 @@ def read_members(
         ChecksumMismatch: if a member's bytes are not those that were written.
     """
     reading = reading_of(source)
-    groups = list(coalesce(requests, reading))
 
     def fetch(group: list[MemberRequest]) -> bytes:
         return _fetch(source, shards[group[0].shard], group)
 
-    for group, data in zip(groups, _side_by_side(fetch, groups, reading.requests), strict=True):
+    groups = list(coalesce(requests, reading))
+    side_by_side = min(reading.requests, len(groups))
+    fetched = _side_by_side(fetch, groups, side_by_side) if side_by_side > 1 else map(fetch, groups)
+    for group, data in zip(groups, fetched, strict=True):
         start = group[0].offset
         for request in group:
             first, size = request.offset - start, request.size
@@ -129,10 +132,7 @@ def _side_by_side(
     fetch: Callable[[list[MemberRequest]], bytes], groups: list[list[MemberRequest]], requests: int
 ) -> Iterator[bytes]:
     """Yield the bytes of each group in order, with several requests under way."""
-    if min(requests, len(groups)) <= 1:
-        yield from map(fetch, groups)
-        return
-    with ThreadPoolExecutor(min(requests, len(groups)), "vrs_wds-get") as pool:
+    with ThreadPoolExecutor(requests, "vrs_wds-get") as pool:
         yield from pool.map(fetch, groups)
 
 
