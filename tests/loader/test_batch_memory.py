@@ -26,6 +26,7 @@ from vrs_wds.pipeline.map import Map
 from vrs_wds.pipeline.targets import Targets
 from vrs_wds.reader.dataset import ShardedDataset, open_dataset
 from vrs_wds.sample import SourceSample
+from vrs_wds.storage.reading import FAR
 from vrs_wds.writer.write import write_shards
 
 
@@ -188,8 +189,13 @@ def test_batches_that_go_to_another_thread(small_dataset: ShardedDataset) -> Non
     assert found == expected
 
 
-def test_memory_goes_round(small_dataset: ShardedDataset) -> None:
+@pytest.mark.parametrize("is_far", [False, True])
+def test_memory_goes_round(
+    small_dataset: ShardedDataset, monkeypatch: pytest.MonkeyPatch, *, is_far: bool
+) -> None:
     """A consumer that drops its batches sees few buffers, over any number of epochs."""
+    if is_far:
+        monkeypatch.setattr(small_dataset.store, "reading", FAR, raising=False)
     loader = StreamingLoader(small_dataset, batch_size=4)
     found = set()
     for _ in range(20):

@@ -1,5 +1,6 @@
 """`StreamingLoader`."""
 
+import gc
 import json
 import shutil
 import subprocess
@@ -21,7 +22,9 @@ from vrs_wds.errors import (
     UnknownTaskError,
 )
 from vrs_wds.loader.loader import StreamingLoader
+from vrs_wds.loader.stream import stream
 from vrs_wds.order.world import World
+from vrs_wds.pipeline.crop_regions import CropRegions
 from vrs_wds.pipeline.decode import Decode
 from vrs_wds.pipeline.map import Map
 from vrs_wds.pipeline.ragged import Ragged
@@ -30,6 +33,8 @@ from vrs_wds.pipeline.shuffle import Shuffle
 from vrs_wds.pipeline.targets import Targets
 from vrs_wds.pipeline.tile import Tile
 from vrs_wds.reader.dataset import ShardedDataset, open_dataset
+from vrs_wds.storage.local import LocalStore
+from vrs_wds.storage.reading import FAR
 from vrs_wds.tasks.targets import get_task_targets
 
 TASKS = ["captioning", "detection", "vqa", "all", None]
@@ -637,3 +642,92 @@ def test_a_first_batch_of_bad_samples(damaged: Path, num_workers: int) -> None:
     with pytest.raises(TooManyBadSamples, match="all 1 samples of a batch are bad"):
         next(iter(nothing_good))
     assert len(nothing_good.skipped) == 1
+
+
+class FarStore(LocalStore):
+    """A folder that is read as a distant server is."""
+
+    reading = FAR
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"shuffle": True, "seed": 3},
+        {"per": "question", "task": "vqa", "shuffle": True},
+        {"num_workers": 2},
+        {"num_workers": 2, "per": "question", "task": "vqa"},
+        {"read_ahead_bytes": 1},
+        {"read_ahead_bytes": 0},
+    ],
+)
+def test_a_far_store_gives_the_same_batches(small_root: Path, options: dict[str, Any]) -> None:
+    """Fetched ahead, in threads and in worker processes; and no thread is left."""
+    options = {"batch_size": 4, "ragged": "list", "size": (16, 16), **options}
+    near = StreamingLoader(small_root, "train", **options)
+    far = StreamingLoader(FarStore(small_root), "train", **options)
+
+    assert [plain(batch) for batch in far] == [plain(batch) for batch in near]
+    assert not [t for t in threading.enumerate() if t.name.startswith("vrs_wds")]
+
+
+def test_a_far_loader_stops_cleanly(small_root: Path) -> None:
+    """After a break, and after an error of a stage."""
+
+    def fail(sample: dict[str, Any]) -> dict[str, Any]:
+        raise RuntimeError("a bug")
+
+    store = FarStore(small_root)
+    for batch in StreamingLoader(store, "train", batch_size=2):
+        assert len(batch["__key__"]) == 2
+        break
+    with pytest.raises(RuntimeError, match="a bug"):
+        next(iter(StreamingLoader(store, "train", batch_size=2, stages=[Decode(), Map(fail)])))
+    gc.collect()
+    assert not [t for t in threading.enumerate() if t.name.startswith("vrs_wds")]
+
+
+def test_a_far_stream_gives_the_same_samples(small_root: Path) -> None:
+    """In the same order, read ahead or not."""
+    near, far, plainly = (
+        [sample["__key__"] for sample in stream(store, "train", shuffle=True, **options)]
+        for store, options in (
+            (small_root, {}),
+            (FarStore(small_root), {}),
+            (FarStore(small_root), {"read_ahead_bytes": 0}),
+        )
+    )
+    assert near == far == plainly
+
+
+def test_a_bad_sample_far_away_is_skipped_alone(small_root: Path, tmp_path: Path) -> None:
+    """What was fetched together with it is not."""
+    root = shutil.copytree(small_root, tmp_path / "far")
+    dataset = open_dataset(root, "train")
+    [request, *_] = dataset.members_of([2], ["meta.json"], item=0)
+    shard = root / dataset.shard_names[request.shard]
+    data = bytearray(shard.read_bytes())
+    data[request.offset] ^= 1
+    shard.write_bytes(data)
+
+    loader = StreamingLoader(FarStore(root), "train", batch_size=4, max_skipped=1)
+
+    assert sum(len(batch["__key__"]) for batch in loader) == len(dataset) - 1
+    assert [bad.key for bad in loader.skipped] == [dataset.key_at(2)]
+
+
+@pytest.mark.parametrize("options", [{}, {"per": "object", "task": None}, {"num_workers": 1}])
+def test_deferred_pictures_take_no_slot(small_root: Path, options: dict[str, Any]) -> None:
+    """The same crops, decoded by `Decode` or left to `CropRegions`, near or far."""
+
+    def batches(store: Path | FarStore, *, defer: bool) -> list[Any]:
+        stages = [Decode(defer=defer), CropRegions(size=(16, 16))]
+        loader = StreamingLoader(
+            store, "train", stages=stages, batch_size=4, ragged="list", **options
+        )
+        return [repr(plain(batch)) for batch in loader]
+
+    whole = batches(small_root, defer=False)
+    assert whole
+    assert batches(small_root, defer=True) == whole
+    assert batches(FarStore(small_root), defer=True) == whole

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vrs_wds.errors import ConfigError, SampleError
+from vrs_wds.errors import ConfigError, DecodeError, SampleError
 from vrs_wds.pipeline.collate import collate
 from vrs_wds.pipeline.crop_regions import CropRegions, plan_regions
 from vrs_wds.pipeline.decode import Decode
@@ -336,3 +336,46 @@ def test_targets_of_a_crop(decoded_sample, detection):
     assert targets[0]["boxes"].tolist() == [[0, 0, 1, 1], [0.2, 0, 0.7, 1]]
     assert targets[1]["labels"] == ["ship", "plane"]
     assert msgspec.to_builtins(sample["meta"])["width"] == 20
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        [],
+        [(2, 3, 8, 6)],
+        [(2, 3, 8, 6), (10, 0, 30, 40)],
+        [(-5, -5, 4, 4), (0, 0, 20, 10), (8, 2, 9, 3)],
+    ],
+)
+@pytest.mark.parametrize("clip", [True, False])
+def test_a_picture_left_to_it_gives_the_same(raw_sample, detection, boxes, clip):
+    """`Decode(defer=True)` changes nothing but who decodes."""
+    raw = raw_sample(detection=detection(*boxes))
+    (whole,) = Decode().apply(raw)
+    (deferred,) = Decode(defer=True).apply(raw)
+
+    found, expected = (crop(sample, clip=clip, padding=1) for sample in (deferred, whole))
+
+    assert len(found) == len(expected) == len(boxes)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.pop("image"), other.pop("image"))
+        np.testing.assert_array_equal(one.pop("region"), other.pop("region"))
+        assert one == other
+
+
+def test_other_stages_refuse_a_picture_that_is_not_decoded(raw_sample):
+    """And its size is `CropRegions`'s affair."""
+    (deferred,) = Decode(defer=True).apply(raw_sample())
+
+    with pytest.raises(TypeError, match="image: expected arrays"):
+        collate([deferred])
+    with pytest.raises(ConfigError, match="size: the picture is left to CropRegions"):
+        Decode(defer=True, size=(8, 8))
+
+
+def test_a_damaged_picture_is_refused_when_it_is_cut(raw_sample, detection):
+    """As a `DecodeError` that names shard and member."""
+    raw = raw_sample(detection=detection((2, 3, 8, 6)))
+    raw["png"] = raw["png"][:-20]
+    with pytest.raises(DecodeError, match=r"train-000007.tar: sample 'a': member 'png'"):
+        [crop(sample) for sample in Decode(defer=True).apply(raw)]

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vrs_wds.reader.members import MemberRequest, coalesce
+from vrs_wds.storage.reading import Reading
 
 
 @st.composite
@@ -25,7 +26,7 @@ def test_ranges_hold_every_member_once(
     asked: list[MemberRequest], max_gap: int, max_size: int
 ) -> None:
     """One shard a range, no gap too large, no range too long unless one member is."""
-    groups = list(coalesce(asked, max_gap=max_gap, max_size=max_size))
+    groups = list(coalesce(asked, Reading(gap_bytes=max_gap, range_bytes=max_size)))
 
     assert sorted(r for group in groups for r in group) == sorted(asked)
     for group in groups:
@@ -40,6 +41,6 @@ def test_ranges_hold_every_member_once(
 @given(requests())
 def test_everything_near_is_read_in_one_go(asked: list[MemberRequest]) -> None:
     """With no limits, one range a shard."""
-    groups = list(coalesce(asked, max_gap=10**9, max_size=10**9))
+    groups = list(coalesce(asked, Reading(gap_bytes=10**9, range_bytes=10**9)))
 
     assert len(groups) == len({request.shard for request in asked})

@@ -83,7 +83,7 @@ def decode_into(
         ConfigError: see `decode_rgb`.
     """
     header, jpeg = read_headers(data, where=where)
-    _check_pixels(header, max_pixels, where=where)
+    check_pixels(header, max_pixels, where=where)
     size_wh = full_wh = (header.width, header.height)
     least_wh = (0, 0)
     if shrink is not None and jpeg is not None:
@@ -138,7 +138,7 @@ def _decode(
     return decode_with_pillow(data, image_format, where=where)
 
 
-def _check_pixels(header: ImageHeader, max_pixels: int, *, where: str) -> None:
+def check_pixels(header: ImageHeader, max_pixels: int, *, where: str) -> None:
     """Raise if the picture is larger than allowed."""
     limit, name = max_pixels, "max_pixels"
     pillow_limit = Image.MAX_IMAGE_PIXELS

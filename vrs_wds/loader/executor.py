@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TypeVar
 
+import numpy as np
+
 from vrs_wds.errors import SampleError, noting
 from vrs_wds.images.decode import Slot
 from vrs_wds.loader.decoded_cache import DecodedCache
@@ -15,6 +17,7 @@ from vrs_wds.pipeline.decode import Decode
 from vrs_wds.pipeline.faults import BadSample, bad_sample
 from vrs_wds.pipeline.stage import SampleDict, SampleStage, place_of
 from vrs_wds.reader.dataset import ShardedDataset
+from vrs_wds.storage.reading import reading_of
 from vrs_wds.tasks.registry import get_task
 
 T = TypeVar("T")
@@ -41,6 +44,8 @@ class ChunkReader:
     """Task whose sidecar is taken apart into examples; None: a sample is one example."""
     cache: DecodedCache = field(default_factory=lambda: DecodedCache(0))
     """Decoded samples whose other examples are still to come."""
+    source: ShardedDataset | None = None
+    """The same dataset, read through what was fetched ahead; None if nothing is."""
 
     def fresh(self) -> "ChunkReader":
         """Return the same with an empty cache: for another iteration, which counts anew."""
@@ -106,14 +111,15 @@ class ChunkReader:
 
     def _read(self, places: Sequence[int]) -> Iterator[SampleDict | BadSample]:
         """Read at once what is best read at once; if that fails, one by one, to tell the bad."""
+        source = self.dataset if self.source is None else self.source
         # What is read from a disk just before it is decoded is still in the processor's cache.
-        is_near = hasattr(self.dataset.store, "joined_range_bytes")
+        is_near = self.source is None and reading_of(self.dataset.store).one_by_one
         start, count = 0, 1 if is_near else len(places)
         while start < len(places):
             run = places[start : start + count]
             start += len(run)
             try:
-                samples = self.dataset.get_many(run, extensions=self.extensions)
+                samples = source.get_many(run, extensions=self.extensions)
             except SampleError:
                 yield from map(self._read_one, run)
                 continue
@@ -133,7 +139,9 @@ class ChunkReader:
 def pick(sample: SampleDict, task: str, number: int, slot: Slot | None = None) -> SampleDict:
     """Return a decoded sample with one thing in a task's sidecar; `__item__` tells which."""
     image = sample["image"]
-    memory = None if slot is None else slot(*image.shape[:2])
+    # One that is not decoded yet takes no memory.
+    is_decoded = isinstance(image, np.ndarray)
+    memory = slot(*image.shape[:2]) if slot is not None and is_decoded else None
     # A copy: stages after this one may write into it, and other examples share the picture.
     copy = image.copy() if memory is None else memory
     if memory is not None:

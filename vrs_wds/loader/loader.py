@@ -11,10 +11,11 @@ import torch
 
 from vrs_wds.errors import ConfigError
 from vrs_wds.loader.batch_memory import MemoryPool
-from vrs_wds.loader.batches import MAX_CHUNK, MadeBatch, find_good, read_in_threads, sift_batch
+from vrs_wds.loader.batches import MAX_CHUNK, MadeBatch, find_good, sift_batch
 from vrs_wds.loader.decoded_cache import DecodedCache
 from vrs_wds.loader.detect import detect_world
 from vrs_wds.loader.executor import ChunkReader
+from vrs_wds.loader.fetching import fetch_and_read
 from vrs_wds.loader.order import DatasetOrder, needed_extensions
 from vrs_wds.loader.pinning import pin
 from vrs_wds.loader.workers import WorkerPool
@@ -35,6 +36,7 @@ from vrs_wds.pipeline.faults import BadSample, FaultLog
 from vrs_wds.pipeline.stage import SampleStage, StreamStage
 from vrs_wds.pipeline.targets import Targets
 from vrs_wds.reader.dataset import ShardedDataset, open_dataset
+from vrs_wds.reader.read_ahead import DEFAULT_READ_AHEAD_BYTES
 from vrs_wds.storage.store import Location
 from vrs_wds.tasks.registry import resolve_tasks
 
@@ -71,6 +73,7 @@ class StreamingLoader:
         num_workers: int = 0,
         num_threads: int | None = None,
         prefetch_factor: int = 2,
+        read_ahead_bytes: int = DEFAULT_READ_AHEAD_BYTES,
         persistent_workers: bool = False,
         pin_memory: bool = False,
         max_skipped: int = 0,
@@ -111,6 +114,9 @@ class StreamingLoader:
                 which is faster unless a stage of yours holds the GIL.
             num_threads: Threads, with `num_workers=0`; None takes the CPUs this process may use.
             prefetch_factor: Batches made ahead, by each worker or by all threads together.
+            read_ahead_bytes: The most bytes to fetch ahead from a store that is not a disk, over
+                all workers; a batch that is larger is fetched all the same. 0 reads a chunk of
+                samples when its turn has come.
             persistent_workers: Keep the processes between epochs.
             pin_memory: Put tensors into pinned memory, if there is a CUDA device.
             max_skipped: Bad samples that may be skipped in all, each counted once an epoch however
@@ -129,7 +135,9 @@ class StreamingLoader:
             self.dataset = dataset
         else:
             self.dataset = open_dataset(dataset, split)
-        _check_options(num_workers, num_threads, prefetch_factor, persistent_workers)
+        _check_options(
+            num_workers, num_threads, prefetch_factor, read_ahead_bytes, persistent_workers
+        )
         self.batch = Batch(batch_size, drop_last=drop_last, ragged=ragged)
         self.world = detect_world() if world is None else world
         self._found_world = world is None
@@ -154,6 +162,7 @@ class StreamingLoader:
         self._faults = FaultLog(max_skipped, None if quarantine is None else Path(quarantine))
         self._pin_memory = pin_memory and torch.cuda.is_available()
         self._prefetch_factor = prefetch_factor
+        self._read_ahead_bytes = read_ahead_bytes
         self._persistent = persistent_workers
         self._num_threads = num_threads or len(_cpus())
         self._ahead = max(
@@ -293,13 +302,14 @@ class StreamingLoader:
 
     def _results(self, epoch: int, start: int) -> Generator[MadeBatch]:
         if self.num_workers == 0:
-            return read_in_threads(
+            return fetch_and_read(
                 self._reader.fresh(),
                 self.order.batches(epoch, self.world, start=start),
                 pool=self._memory,
                 batch_size=self.batch.batch_size,
                 num_threads=self._num_threads,
                 ahead=self._ahead,
+                read_ahead_bytes=self._read_ahead_bytes,
             )
         if self._pool is None or not self._persistent:
             self._pool = WorkerPool(
@@ -309,6 +319,7 @@ class StreamingLoader:
                 memory=self._memory,
                 num_workers=self.num_workers,
                 prefetch_factor=self._prefetch_factor,
+                read_ahead_bytes=self._read_ahead_bytes,
                 persistent_workers=self._persistent,
             )
         return self._pool.run(epoch, start)
@@ -358,12 +369,17 @@ class StreamingLoader:
 
 
 def _check_options(
-    num_workers: int, num_threads: int | None, prefetch_factor: int, persistent_workers: bool
+    num_workers: int,
+    num_threads: int | None,
+    prefetch_factor: int,
+    read_ahead_bytes: int,
+    persistent_workers: bool,
 ) -> None:
     for option, value, least in (
         ("num_workers", num_workers, 0),
         ("num_threads", 1 if num_threads is None else num_threads, 1),
         ("prefetch_factor", prefetch_factor, 1),
+        ("read_ahead_bytes", read_ahead_bytes, 0),
     ):
         if value < least:
             raise ConfigError(f"{option}: expected at least {least}, got {value}.")

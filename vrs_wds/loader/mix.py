@@ -17,6 +17,7 @@ from vrs_wds.order.mixing import Schedule, Until, normalized
 from vrs_wds.order.state import check_version, place_of_state
 from vrs_wds.pipeline.faults import BadSample
 from vrs_wds.reader.dataset import ShardedDataset
+from vrs_wds.reader.read_ahead import DEFAULT_READ_AHEAD_BYTES
 from vrs_wds.storage.store import Location
 
 _VERSION = 1
@@ -50,6 +51,7 @@ def mix(
         until: When an epoch ends: at the `first` part that is through, or when `all` are.
         seed: With the epoch and the part decides the orders.
         options: Options of `StreamingLoader` for all parts: `batch_size`, `task`, `shuffle`, ...
+            Parts share the default of `read_ahead_bytes`.
 
     Raises:
         ConfigError: if options do not fit, or a part has no batch to give.
@@ -74,6 +76,7 @@ def mix(
         )
     weights = [part.weight for part in parts]
     normalized(weights)  # checks them, before anything is opened
+    options = {"read_ahead_bytes": DEFAULT_READ_AHEAD_BYTES // len(parts), **options}
     loaders = [
         StreamingLoader(part.dataset, **({"seed": _seed_of(number, i), **options, **part.options}))
         for i, part in enumerate(parts)

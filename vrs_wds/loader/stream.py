@@ -1,7 +1,7 @@
 """`stream`: samples in order as a `wds.DataPipeline`."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -17,10 +17,11 @@ from vrs_wds.loader.detect import detect_world, world_of
 from vrs_wds.loader.order import DatasetOrder, needed_extensions
 from vrs_wds.markup import tree
 from vrs_wds.order.epochs import check_epoch
-from vrs_wds.order.plan import DEFAULT_STREAMS, DEFAULT_WINDOW, PlanOptions
+from vrs_wds.order.plan import DEFAULT_STREAMS, DEFAULT_WINDOW, PlanOptions, RankBatch
 from vrs_wds.order.world import World
 from vrs_wds.pipeline.stage import SampleDict
 from vrs_wds.reader.dataset import ShardedDataset, open_dataset
+from vrs_wds.reader.read_ahead import DEFAULT_READ_AHEAD_BYTES, ReadAhead
 from vrs_wds.reader.sequential import is_shard_pattern, list_shards, read_shard
 from vrs_wds.storage.open import open_store
 from vrs_wds.storage.store import Location, Store
@@ -108,6 +109,8 @@ class IndexedSource:
     """One int64 in shared memory, so that worker processes see it change."""
     passes: list[int] = field(default_factory=lambda: [0, 0])
     """Of `with_epoch`, in this process: how many epochs after `epoch` it is, and the next one."""
+    read_ahead_bytes: int = DEFAULT_READ_AHEAD_BYTES
+    """The most bytes to fetch ahead from a far store, over the workers of a rank."""
 
     def begin_pass(self) -> None:
         """Let the next iteration be another epoch than those that `with_epoch` began before."""
@@ -122,14 +125,30 @@ class IndexedSource:
         world, order = self.place()
         # A reader has as many samples of each chunk, but for the last one.
         chunks, start = divmod(start, _CHUNK)
-        for chunk in order.batches(epoch, world, start=chunks):
+        runs = self._runs(order.batches(epoch, world, start=chunks), world, start)
+        share = self.read_ahead_bytes // world.num_workers
+        if not ReadAhead.helps(self.dataset, share):
+            for places in runs:
+                yield from self._read(self.dataset, places)
+            return
+        with ReadAhead[list[int]](self.dataset, self.extensions, max_bytes=share) as ahead:
+            for places in ahead.follow(runs, list):
+                samples = self._read(ahead.dataset, places)
+                ahead.done()
+                yield from samples
+
+    def _runs(self, chunks: Iterable[RankBatch], world: World, start: int) -> Iterator[list[int]]:
+        """Yield the places of this reader's part of each chunk."""
+        for chunk in chunks:
             # Repeated samples would fill up the last chunk of some ranks; of the others each
             # worker takes a run.
             mine = chunk.numbers[chunk.mask]
-            places = np.array_split(mine, world.num_workers)[world.worker].tolist()[start:]
+            yield np.array_split(mine, world.num_workers)[world.worker].tolist()[start:]
             start = 0
-            for sample in self.dataset.get_many(places, extensions=self.extensions):
-                yield sample.to_dict()
+
+    def _read(self, dataset: ShardedDataset, places: list[int]) -> list[SampleDict]:
+        found = dataset.get_many(places, extensions=self.extensions)
+        return [sample.to_dict() for sample in found]
 
     def place(self) -> tuple[World, DatasetOrder]:
         """Return which reader this is, and the order that all of them share."""
@@ -185,6 +204,7 @@ def stream(
     num_streams: int = DEFAULT_STREAMS,
     seed: int = 0,
     epoch: int = 0,
+    read_ahead_bytes: int = DEFAULT_READ_AHEAD_BYTES,
     world: World | None = None,
 ) -> Stream:
     """Return the samples of a dataset as a pipeline, to be composed with stages.
@@ -207,6 +227,8 @@ def stream(
         num_streams: Places of the dataset that are read in turn, when shuffled.
         seed: With the epoch decides the order.
         epoch: The first epoch; `set_epoch` chooses another.
+        read_ahead_bytes: The most bytes to fetch ahead from a store that is not a disk, over all
+            workers; needs an index. 0 reads 64 samples when their turn has come.
         world: Which part is read; None finds out from torch or the launcher. One that names no
             workers, such as `World()`, fixes the rank: workers of a `DataLoader` share its part.
 
@@ -242,6 +264,7 @@ def stream(
             extensions=needed_extensions(dataset, resolve_tasks(tasks, dataset.tasks)),
             world=world,
             epoch=torch.tensor([check_epoch(epoch)]).share_memory_(),  # type: ignore[no-untyped-call]
+            read_ahead_bytes=read_ahead_bytes,
         )
     )
 

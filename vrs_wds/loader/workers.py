@@ -17,9 +17,11 @@ from vrs_wds.errors import ConfigError
 from vrs_wds.loader.batch_memory import BatchMemory, MemoryPool
 from vrs_wds.loader.batches import MadeBatch, Results, StackImages, examples_of
 from vrs_wds.loader.dealing import Dealing, merge
-from vrs_wds.loader.executor import ChunkReader
+from vrs_wds.loader.executor import ChunkReader, Example
+from vrs_wds.loader.fetching import fetched, places_of_examples
 from vrs_wds.loader.order import DatasetOrder
 from vrs_wds.loader.shared_memory import ReceivedBuffers, SharedPool, new_flags
+from vrs_wds.order.plan import RankBatch
 from vrs_wds.order.world import World
 from vrs_wds.pipeline.collate import stack_images
 from vrs_wds.tasks.registry import register_task, registered_tasks
@@ -37,9 +39,11 @@ class _WorkerBatches(IterableDataset[tuple[list[int], Results]]):
         world: World,
         position: torch.Tensor,
         flags: Sequence[torch.Tensor],
+        read_ahead_bytes: int,
     ) -> None:
         self._reader = reader
         self._flags = flags
+        self._read_ahead_bytes = read_ahead_bytes
         self._make_order = order.recipe
         self._world = world
         # Shared: workers that live on see the next epoch.
@@ -58,15 +62,27 @@ class _WorkerBatches(IterableDataset[tuple[list[int], Results]]):
         epoch, start = self._position.tolist()
         first, step = (start, 1) if dealing.by_sample else (start + info.id, info.num_workers)
         batches = self._make_order().batches(epoch, self._world, start=first, step=step)
-        for number, batch in zip(count(first - start, step), batches):
-            mine = dealing.owners(number, batch) == info.id
-            examples = [e for e, own in zip(examples_of(batch), mine, strict=True) if own]
-            capacity = max(capacity, len(examples))  # a shorter last batch fits too
-            memory = BatchMemory(pool, len(examples), capacity)
-            slots = [memory.slot(i) for i in range(len(examples))]
-            results = reader.by_example(examples, slots)
-            lengths = [len(made) for made in results]
-            yield lengths, _to_shared([result for made in results for result in made], memory, pool)
+        parts = _parts(info.id, dealing, zip(count(first - start, step), batches))
+        share = self._read_ahead_bytes // info.num_workers
+        with fetched(reader, parts, places_of_examples, share) as (source, items, done):
+            for examples in items:
+                capacity = max(capacity, len(examples))  # a shorter last batch fits too
+                memory = BatchMemory(pool, len(examples), capacity)
+                slots = [memory.slot(i) for i in range(len(examples))]
+                results = source.by_example(examples, slots)
+                done()
+                lengths = [len(made) for made in results]
+                flat = [result for made in results for result in made]
+                yield lengths, _to_shared(flat, memory, pool)
+
+
+def _parts(
+    worker: int, dealing: Dealing, batches: Iterable[tuple[int, RankBatch]]
+) -> Iterator[list[Example]]:
+    """Yield what a worker makes of each batch that it has a part in."""
+    for number, batch in batches:
+        mine = dealing.owners(number, batch) == worker
+        yield [e for e, own in zip(examples_of(batch), mine, strict=True) if own]
 
 
 class WorkerPool:
@@ -81,6 +97,7 @@ class WorkerPool:
         memory: MemoryPool,
         num_workers: int,
         prefetch_factor: int,
+        read_ahead_bytes: int,
         persistent_workers: bool,
     ) -> None:
         self._position = torch.zeros(2, dtype=torch.int64)  # epoch, and the batch to begin with
@@ -96,7 +113,7 @@ class WorkerPool:
         flags = new_flags(num_workers, prefetch_factor + 3)
         self._buffers = [ReceivedBuffers(own) for own in flags]
         self._loader = DataLoader(
-            _WorkerBatches(reader, order, world, self._position, flags),
+            _WorkerBatches(reader, order, world, self._position, flags, read_ahead_bytes),
             batch_size=None,
             collate_fn=_as_it_is,  # torch's own would turn every array into a tensor
             num_workers=num_workers,

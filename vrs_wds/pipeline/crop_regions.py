@@ -6,14 +6,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from vrs_wds.errors import ConfigError, SampleError
 from vrs_wds.geometry.boxes import Boxes, as_rows, clip_xyxy, is_degenerate
 from vrs_wds.images.decode import DEFAULT_MAX_PIXELS
 from vrs_wds.pipeline.decoded import sidecar_of
 from vrs_wds.pipeline.frames import with_picture
-from vrs_wds.pipeline.regions import Region, cut_region, require_croppable
+from vrs_wds.pipeline.regions import (
+    Region,
+    crop_many,
+    cut_region,
+    picture_wh_of,
+    require_croppable,
+)
 from vrs_wds.pipeline.resize import Fit, check_size, fit_frame, resize_rgb
 from vrs_wds.pipeline.stage import SampleDict, SampleStage, place_of
 from vrs_wds.tasks.items import boxes_of
@@ -30,6 +36,9 @@ class CropRegions(SampleStage):
     `region_text` the object's label, or the expression; empty for boxes of yours
     `__region__`  its number: its place in the sidecar, or among the boxes
     ============= =================================================================
+
+    After `Decode(defer=True)` one or two regions of a large JPEG are decoded by themselves, with
+    the extra `crop`; the pixels are the same.
 
     Key, shard and everything else are the sample's. Edges are rounded outward to whole pixels. A
     region without any part of the picture gives no sample; nor does a sample without a sidecar.
@@ -82,7 +91,7 @@ class CropRegions(SampleStage):
         boxes, texts = self._boxes_and_texts(sample)
         regions = plan_regions(
             boxes,
-            (image.shape[1], image.shape[0]),
+            picture_wh_of(image),
             padding=self.padding,
             padding_share=self.padding_share,
             clip=self.clip,
@@ -91,7 +100,10 @@ class CropRegions(SampleStage):
         for region in regions.values():
             _check_area(region, sample)
         return (
-            self._cut(sample, region, number, texts[number]) for number, region in regions.items()
+            self._cut(sample, pixels, region, number, texts[number])
+            for (number, region), pixels in zip(
+                regions.items(), crop_many(image, [*regions.values()]), strict=True
+            )
         )
 
     def _boxes_and_texts(self, sample: SampleDict) -> tuple[Boxes, list[str]]:
@@ -103,8 +115,15 @@ class CropRegions(SampleStage):
         items = () if sidecar is None else getattr(sidecar, items_field)
         return boxes_of(items), [getattr(item, text_field) for item in items]
 
-    def _cut(self, sample: SampleDict, region: Region, number: int, text: str) -> SampleDict:
-        cut = cut_region(sample, region, number, min_visible=self.min_visible)
+    def _cut(
+        self,
+        sample: SampleDict,
+        pixels: NDArray[np.uint8],
+        region: Region,
+        number: int,
+        text: str,
+    ) -> SampleDict:
+        cut = cut_region(sample, pixels, region, number, min_visible=self.min_visible)
         cut["region_text"] = text
         old_wh = cut["meta"].size_wh
         if self.size is None or old_wh == self.size:

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vrs_wds.errors import ConfigError, DecodeError
 from vrs_wds.images.decode import DEFAULT_MAX_PIXELS, Slot, decode_into
 from vrs_wds.images.header import is_image_extension
+from vrs_wds.images.regions import CodedPicture
 from vrs_wds.pipeline.frames import with_picture
 from vrs_wds.pipeline.resize import (
     Fit,
@@ -53,6 +57,9 @@ class Decode(SampleStage):
     filter: ResizeFilter = "shrunk"
     """How `size` is reached: `shrunk`, `triangle` or `area`; see docs/explanation/reading-speed.md
     for what they cost."""
+    defer: bool = False
+    """Leave the picture to `CropRegions`, which then decodes no more than it cuts out where that is
+    faster. `image` is a `CodedPicture` until then, and other stages refuse it."""
 
     def __post_init__(self) -> None:
         if self.size is not None:
@@ -63,6 +70,8 @@ class Decode(SampleStage):
             raise ConfigError(
                 f"filter: expected one of {', '.join(get_args(ResizeFilter))}, got {self.filter!r}."
             )
+        if self.defer and self.size is not None:
+            raise ConfigError("size: the picture is left to CropRegions, so name it there.")
         if self.tasks is not None and not isinstance(self.tasks, str):  # a tuple hashes
             object.__setattr__(self, "tasks", tuple(self.tasks))
         for name in self._named_tasks() or ():
@@ -88,14 +97,19 @@ class Decode(SampleStage):
         for name, value in sample.items():
             if name not in consumed and name != extension:
                 decoded.setdefault(name, value)
-        if self.size is not None and size_wh != self.size:
+        if self.size is not None and size_wh != self.size and isinstance(image, np.ndarray):
             return with_picture(decoded, image, fit_frame(size_wh, self.size, self.fit))
         return decoded
 
     def _picture(
         self, sample: SampleDict, extension: str, where: str, slot: Slot | None
-    ) -> tuple[Any, tuple[int, int]]:
-        """Return the picture, resized, and the size that it had."""
+    ) -> tuple[NDArray[np.uint8] | CodedPicture, tuple[int, int]]:
+        """Return the picture, resized, and the size that it had; as it is, if it is deferred."""
+        data = _bytes_of(sample, extension, where) or b""
+        member = f"{where}: member {extension!r}"
+        if self.defer:
+            coded = CodedPicture.read(data, where=member, max_pixels=self.max_pixels)
+            return coded, coded.size_wh
         target, fit = self.size, self.fit
         options: dict[str, Any] = {"slot": slot}
         if target is not None:
@@ -103,8 +117,6 @@ class Decode(SampleStage):
             options["slot"] = slot and (lambda h, w: slot(h, w) if (w, h) == target else None)
             if self.filter == "shrunk":
                 options["shrink"] = lambda wh: inner_size(wh, target, fit)
-        data = _bytes_of(sample, extension, where) or b""
-        member = f"{where}: member {extension!r}"
         image, header = decode_into(data, where=member, max_pixels=self.max_pixels, **options)
         size_wh = (header.width, header.height)
         if target is not None and (image.shape[1], image.shape[0]) != target:

@@ -1,9 +1,12 @@
 """Cuts a region out of a decoded sample."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from vrs_wds.geometry.frame import Frame
+from vrs_wds.images.regions import CodedPicture, decode_regions
 from vrs_wds.pipeline.frames import require_decoded, with_picture
 from vrs_wds.pipeline.stage import SampleDict
 
@@ -12,7 +15,12 @@ Region = tuple[int, int, int, int]
 
 
 def cut_region(
-    sample: SampleDict, region: Region, number: int, *, min_visible: float = 0.0
+    sample: SampleDict,
+    image: NDArray[np.uint8],
+    region: Region,
+    number: int,
+    *,
+    min_visible: float = 0.0,
 ) -> SampleDict:
     """Return the sample of one region: its picture, and every sidecar in the region's frame.
 
@@ -21,11 +29,11 @@ def cut_region(
 
     Args:
         sample: A decoded sample.
-        region: What to cut out.
+        image: The region's picture.
+        region: What was cut out.
         number: Its number within the picture.
         min_visible: Least share of a box inside the region for its thing to stay.
     """
-    image = crop_rgb(sample["image"], region)
     cut = with_picture(sample, image, Frame.crop(*region), min_visible=min_visible)
     cut["__region__"] = number
     cut["region"] = np.array(region, dtype=np.int64)
@@ -34,19 +42,53 @@ def cut_region(
 
 def crop_rgb(image: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
     """Copy a region of a picture (H, W, 3); what lies beyond the picture is black."""
-    left, top, right, bottom = region
-    height, width = image.shape[:2]
-    x_min, x_max = (min(max(x, 0), width) for x in (left, right))
-    y_min, y_max = (min(max(y, 0), height) for y in (top, bottom))
-    inside = image[y_min:y_max, x_min:x_max]
-    if (x_min, y_min, x_max, y_max) == region:
+    left, top, right, bottom = part_inside(region, (image.shape[1], image.shape[0]))
+    inside = image[top:bottom, left:right]
+    if (left, top, right, bottom) == region:
         return inside.copy()  # a view would keep the whole picture in memory
-    canvas = np.zeros((bottom - top, right - left, 3), dtype=np.uint8)
-    canvas[y_min - top : y_max - top, x_min - left : x_max - left] = inside
+    return _on_black(inside, (left, top), region)
+
+
+def crop_many(
+    image: NDArray[np.uint8] | CodedPicture, regions: Sequence[Region]
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield regions of a picture, as `crop_rgb` does; one that is coded is decoded for them."""
+    if not isinstance(image, CodedPicture):
+        yield from (crop_rgb(image, region) for region in regions)
+        return
+    inside = [part_inside(region, image.size_wh) for region in regions]
+    shown = [part for part in inside if part[0] < part[2] and part[1] < part[3]]
+    decoded = decode_regions(image, shown)
+    for region, part in zip(regions, inside, strict=True):
+        pixels = next(decoded) if part in shown else np.zeros((0, 0, 3), np.uint8)
+        yield pixels if part == region else _on_black(pixels, part[:2], region)
+
+
+def part_inside(region: Region, picture_wh: tuple[int, int]) -> Region:
+    """Return the part of a region that lies inside of the picture."""
+    width, height = picture_wh
+    left, right = (min(max(x, 0), width) for x in region[::2])
+    top, bottom = (min(max(y, 0), height) for y in region[1::2])
+    return left, top, right, bottom
+
+
+def _on_black(
+    inside: NDArray[np.uint8], left_top: tuple[int, int], region: Region
+) -> NDArray[np.uint8]:
+    canvas = np.zeros((region[3] - region[1], region[2] - region[0], 3), dtype=np.uint8)
+    x, y = left_top[0] - region[0], left_top[1] - region[1]
+    canvas[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
     return canvas
 
 
-def require_croppable(sample: SampleDict, stage: str) -> NDArray[np.uint8]:
+def picture_wh_of(image: NDArray[np.uint8] | CodedPicture) -> tuple[int, int]:
+    """Return a picture's width and height."""
+    if isinstance(image, CodedPicture):
+        return image.size_wh
+    return image.shape[1], image.shape[0]
+
+
+def require_croppable(sample: SampleDict, stage: str) -> NDArray[np.uint8] | CodedPicture:
     """Return the sample's picture.
 
     Raises:
@@ -56,4 +98,6 @@ def require_croppable(sample: SampleDict, stage: str) -> NDArray[np.uint8]:
         raise TypeError(
             f"{stage} moves sidecars, but not a target that was made of them: put Targets after it."
         )
+    if isinstance(image := sample.get("image"), CodedPicture):
+        return image
     return require_decoded(sample, stage)

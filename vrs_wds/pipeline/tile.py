@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from vrs_wds.errors import ConfigError
-from vrs_wds.pipeline.regions import Region, cut_region, require_croppable
+from vrs_wds.pipeline.regions import (
+    Region,
+    crop_many,
+    cut_region,
+    picture_wh_of,
+    require_croppable,
+)
 from vrs_wds.pipeline.resize import check_size
 from vrs_wds.pipeline.stage import SampleDict, SampleStage
 from vrs_wds.tasks.registry import registered_tasks
@@ -69,11 +75,11 @@ class Tile(SampleStage):
         """Cut one sample into tiles."""
         image = require_croppable(sample, "Tile")
         located = () if self.keep_empty else _located_tasks(sample)
-        picture_wh = (image.shape[1], image.shape[0])
+        regions = plan_tiles(picture_wh_of(image), self.size, self.overlap, self.edge)
         tiles = (
-            cut_region(sample, region, number, min_visible=self.min_visible)
-            for number, region in enumerate(
-                plan_tiles(picture_wh, self.size, self.overlap, self.edge)
+            cut_region(sample, pixels, region, number, min_visible=self.min_visible)
+            for number, (region, pixels) in enumerate(
+                zip(regions, crop_many(image, regions), strict=True)
             )
         )
         if self.keep_empty:

@@ -12,7 +12,7 @@ from vrs_wds.errors import DatasetNotFound, ManifestError, SampleNotFound
 from vrs_wds.forks import no_fork_meanwhile
 from vrs_wds.markup import table
 from vrs_wds.reader.index import Index
-from vrs_wds.reader.members import MemberRequest, read_members
+from vrs_wds.reader.members import MemberRequest, RangeSource, read_members
 from vrs_wds.reader.where import evaluate_where
 from vrs_wds.sample import Sample
 from vrs_wds.shard.index_table import ABSENT, count_column
@@ -72,6 +72,7 @@ class ShardedDataset:
         self._shards = [shard.url for shard in manifest.shardlist]
         self._shard_sizes = [shard.filesize for shard in manifest.shardlist]
         self._urls: dict[int, str] = {}
+        self._source: RangeSource = store
 
     @property
     def url(self) -> str:
@@ -173,7 +174,7 @@ class ShardedDataset:
         numbers = self._places(places)
         wanted = None if extensions is None else set(extensions)
         keys, requests, parts = self._requests(numbers, wanted)
-        read_members(self._store, self._shards, requests, keys, parts)
+        read_members(self._source, self._shards, requests, keys, parts)
         starts, url_of = self._index.starts, self._shard_url
         return [
             Sample(key, members, url_of(bisect_right(starts, number) - 1))
@@ -206,6 +207,24 @@ class ShardedDataset:
         return [
             parse_metadata(sample, names) for sample in self.get_many(places, extensions=extensions)
         ]
+
+    def members_of(
+        self, places: Iterable[int], extensions: Iterable[str] | None, *, item: int
+    ) -> list[MemberRequest]:
+        """Return where the members of samples lie, each with `item` as its `sample`."""
+        wanted = None if extensions is None else set(extensions)
+        return self._requests([self._number_at(place) for place in places], wanted, item)[1]
+
+    def through(self, source: RangeSource) -> "ShardedDataset":
+        """Return the same samples, whose bytes come from a source that stands before the store."""
+        other = self._selection(self._numbers)
+        other._source = source
+        return other
+
+    @property
+    def shard_names(self) -> Sequence[str]:
+        """Names of the shards in the store, by number."""
+        return self._shards
 
     def select(
         self, tasks: str | Iterable[str] | None = None, where: str | None = None
@@ -292,7 +311,7 @@ class ShardedDataset:
         return numbers
 
     def _requests(
-        self, numbers: Sequence[int], wanted: set[str] | None
+        self, numbers: Sequence[int], wanted: set[str] | None, item: int | None = None
     ) -> tuple[list[str], list[MemberRequest], list[dict[str, bytes]]]:
         """Return the samples' keys, what to read, and where to put it: in member order."""
         keys, requests, parts = [], [], []
@@ -315,7 +334,8 @@ class ShardedDataset:
                     ):
                         raise self._outside(key, extension, shard, offset, size)
                     members[extension] = b""
-                    requests.append(MemberRequest(shard, offset, size, crc, i, extension))
+                    place = i if item is None else item
+                    requests.append(MemberRequest(shard, offset, size, crc, place, extension))
             parts.append(members)
         return keys, requests, parts
 
@@ -335,7 +355,7 @@ class ShardedDataset:
             url = self._urls[shard] = self._store.url_of(self._shards[shard])
         return url
 
-    def _selection(self, numbers: NDArray[np.int64]) -> "ShardedDataset":
+    def _selection(self, numbers: NDArray[np.int64] | None) -> "ShardedDataset":
         return ShardedDataset(self._store, self._manifest, self._index, numbers)
 
     def __repr__(self) -> str:

@@ -28,9 +28,12 @@ from vrs_wds.shard.index_table import (
     member_column,
 )
 from vrs_wds.shard.manifest import FileInfo, Manifest
+from vrs_wds.storage.reading import reading_of
 from vrs_wds.storage.store import Store
 
 _MAX_GROUPS = 64
+_MAX_KEPT_BYTES = 64 * 1024 * 1024
+"""An index up to this size is read from a far store once and kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class Index:
         self._groups: OrderedDict[int, RowGroup] = OrderedDict()
         self._columns: dict[str, pa.ChunkedArray] = {}
         self._is_checked = False
+        self._kept: bytes | None = None
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
@@ -156,6 +160,12 @@ class Index:
         """Open the index file; whatever is wrong with it is a `ManifestError`."""
         info = self._manifest.vrs_wds.index
         try:
+            if reading_of(self._store).is_far and info.filesize <= _MAX_KEPT_BYTES:
+                with no_fork_meanwhile():
+                    file = pq.ParquetFile(pa.BufferReader(self._whole(info)))
+                    self._check_rows(file.metadata)
+                    yield file
+                return
             if (size := self._store.size_of(info.url)) != info.filesize:
                 raise self._mismatch(f"{info.filesize:,} bytes", f"{size:,}")
             self._check_footer(info)
@@ -171,6 +181,17 @@ class Index:
             raise  # it says itself what is wrong, and the index may be sound
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise self._mismatch("a sound Parquet file", str(error)) from error
+
+    def _whole(self, info: FileInfo) -> bytes:
+        """Return the whole file, read once: each look at a far store takes its time."""
+        if self._kept is None:
+            data = self._store.get_range(info.url, 0, info.filesize)
+            if len(data) != info.filesize:
+                raise self._mismatch(f"{info.filesize:,} bytes", f"{len(data):,}")
+            if hashlib.sha256(data).hexdigest() != info.sha256:
+                raise self._mismatch("an index with another checksum", "its bytes were changed")
+            self._kept = data
+        return self._kept
 
     def _check_bytes(self, stream: BinaryIO, info: FileInfo) -> None:
         """Compare the whole file with the manifest, once."""

@@ -1,18 +1,28 @@
 """Reads members by the index: plans byte ranges, fetches them, checks every byte."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import msgspec
 
 from vrs_wds.errors import ChecksumMismatch, ShardNotFound, ShardTruncated
 from vrs_wds.shard.checksums import crc32c
-from vrs_wds.storage.store import Store
+from vrs_wds.storage.reading import NEAR, Reading, reading_of
 
-MAX_GAP_BYTES = 1023
-"""Members closer than this are read in one go: padding (511) and a header (512) at most, so that
-no byte of a member that was not asked for is read."""
-MAX_RANGE_BYTES = 16 * 1024 * 1024
-"""Ranges are not joined beyond this size."""
+_PADDING = NEAR.gap_bytes
+
+
+class RangeSource(Protocol):
+    """Gives ranges of shards: a store, or what was fetched from one."""
+
+    def url_of(self, name: str) -> str:
+        """Return a name's full address, for messages."""
+        ...
+
+    def get_range(self, name: str, offset: int, size: int) -> bytes:
+        """Return `size` bytes from `offset`, or fewer where the file ends."""
+        ...
 
 
 class MemberRequest(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -28,40 +38,43 @@ class MemberRequest(msgspec.Struct, frozen=True, order=True, gc=False):
 
 
 def coalesce(
-    requests: Iterable[MemberRequest],
-    *,
-    max_gap: int = MAX_GAP_BYTES,
-    max_size: int = MAX_RANGE_BYTES,
+    requests: Iterable[MemberRequest], reading: Reading = NEAR
 ) -> Iterator[list[MemberRequest]]:
     """Group requests into byte ranges: same shard, small gaps, bounded size. Pure.
 
-    max_gap=10::
+    gap_bytes=10::
 
         bytes     [0 100)  [105 200)      [900 950)
         ranges    [      0 200     )      [900 950)
     """
+    gap_bytes, range_bytes = reading.gap_bytes, reading.range_bytes
     group: list[MemberRequest] = []
-    shard = start = stop = 0
+    shard = start = stop = unasked = 0
     for request in sorted(requests):
-        end = request.offset + request.size
-        if group:
-            if (
-                request.shard == shard
-                and request.offset - stop <= max_gap
-                and end - start <= max_size
-            ):
-                group.append(request)
-                stop = max(stop, end)
-                continue
+        gap, end = request.offset - stop, request.offset + request.size
+        if group and (
+            request.shard != shard
+            or gap > gap_bytes
+            or end - start > range_bytes
+            or (gap > _PADDING and unasked + gap > reading.max_unasked * (stop - start - unasked))
+        ):
             yield group
-        group = [request]
-        shard, start, stop = request.shard, request.offset, end
+            group = []
+        if not group:
+            shard = request.shard
+            start = stop = request.offset
+            unasked = gap = 0
+        if gap > 0:
+            unasked += gap
+        if end > stop:
+            stop = end
+        group.append(request)
     if group:
         yield group
 
 
 def read_members(
-    store: Store,
+    source: RangeSource,
     shards: Sequence[str],
     requests: Sequence[MemberRequest],
     keys: Sequence[str],
@@ -70,7 +83,7 @@ def read_members(
     """Fetch members, in the order of their places; every one is checked against its CRC32C.
 
     Args:
-        store: Where the shards are.
+        source: Where the shards are. From a far store, several ranges are fetched at once.
         shards: Names of the shards, by number.
         requests: What to read.
         keys: Keys of the samples asked for, for messages.
@@ -81,28 +94,46 @@ def read_members(
         ShardTruncated: if a shard ends before a member does.
         ChecksumMismatch: if a member's bytes are not those that were written.
     """
-    # A store may say that short ranges are quicker: they stay in the processor's cache.
-    max_size = getattr(store, "joined_range_bytes", MAX_RANGE_BYTES)
-    for group in coalesce(requests, max_size=max_size):
-        name = shards[group[0].shard]
-        start = stop = group[0].offset
-        for request in group:
-            end = request.offset + request.size
-            if end > stop:
-                stop = end
-        try:
-            data = store.get_range(name, start, stop - start)
-        except FileNotFoundError as error:
-            raise ShardNotFound(
-                f"{store.url_of(name)}: the manifest names this shard, but it is not there. Fetch "
-                "it again, or write the split anew."
-            ) from error
+    reading = reading_of(source)
+
+    def fetch(group: list[MemberRequest]) -> bytes:
+        return _fetch(source, shards[group[0].shard], group)
+
+    groups = list(coalesce(requests, reading))
+    side_by_side = min(reading.requests, len(groups))
+    fetched = _side_by_side(fetch, groups, side_by_side) if side_by_side > 1 else map(fetch, groups)
+    for group, data in zip(groups, fetched, strict=True):
+        start = group[0].offset
         for request in group:
             first, size = request.offset - start, request.size
             member = data[first : first + size]
             if len(member) < size or crc32c(member) != request.crc32c:
-                raise _damaged(member, request, store.url_of(name), keys[request.sample])
+                url = source.url_of(shards[request.shard])
+                raise _damaged(member, request, url, keys[request.sample])
             members[request.sample][request.extension] = member
+
+
+def _fetch(source: RangeSource, name: str, group: list[MemberRequest]) -> bytes:
+    start = stop = group[0].offset
+    for request in group:
+        end = request.offset + request.size
+        if end > stop:
+            stop = end
+    try:
+        return source.get_range(name, start, stop - start)
+    except FileNotFoundError as error:
+        raise ShardNotFound(
+            f"{source.url_of(name)}: the manifest names this shard, but it is not there. Fetch "
+            "it again, or write the split anew."
+        ) from error
+
+
+def _side_by_side(
+    fetch: Callable[[list[MemberRequest]], bytes], groups: list[list[MemberRequest]], requests: int
+) -> Iterator[bytes]:
+    """Yield the bytes of each group in order, with several requests under way."""
+    with ThreadPoolExecutor(requests, "vrs_wds-get") as pool:
+        yield from pool.map(fetch, groups)
 
 
 def _damaged(

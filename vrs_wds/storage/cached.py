@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,10 +19,13 @@ from vrs_wds.storage.cache_counts import CacheCounts
 from vrs_wds.storage.cache_folder import CacheFolder
 from vrs_wds.storage.names import is_hidden
 from vrs_wds.storage.range_reader import RangeReader
+from vrs_wds.storage.reading import NEAR, Reading, reading_of
 from vrs_wds.storage.store import Stat, Store, StoreWriter
 
 _LOG = logging.getLogger(__name__)
 _BUFFER_BYTES = 1024 * 1024
+_REQUESTS = 16
+"""At once: each may hold a block in memory."""
 
 
 class CachedStore:
@@ -76,6 +80,17 @@ class CachedStore:
     def url(self) -> str:
         """The store's address."""
         return self._store.url
+
+    @property
+    def reading(self) -> Reading:
+        """As the store's own; but blocks are fetched whole anyway: nothing is read along.
+
+        Threads that want the same block wait for one of them; each of the others may hold one.
+        """
+        own = reading_of(self._store)
+        if not own.is_far:
+            return own
+        return replace(own, requests=_REQUESTS, gap_bytes=NEAR.gap_bytes)
 
     def url_of(self, name: str) -> str:
         """Return a name's full address, for messages."""

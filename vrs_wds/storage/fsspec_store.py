@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from io import BufferedReader
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -16,11 +17,14 @@ from vrs_wds.storage.pins import Pins, check_same
 from vrs_wds.storage.private_options import PrivateOptions
 from vrs_wds.storage.range_reader import RangeReader
 from vrs_wds.storage.ranges import check_ranges
+from vrs_wds.storage.reading import FAR, Reading
 from vrs_wds.storage.store import Stat, StoreWriter
 from vrs_wds.storage.transfer import TransferOptions
 
 _T = TypeVar("_T")
 _TEMPORARY = ".tmp~"
+_REQUESTS = 16
+"""At once: a filesystem that is not asynchronous has a connection for each."""
 _VERSION_KEYS = (
     *("etag", "ETag", "generation", "version_id", "md5Hash"),
     *("mtime", "LastModified", "last_modified", "updated", "modified", "created"),
@@ -61,6 +65,17 @@ class FsspecStore:
     def url(self) -> str:
         """The folder's address."""
         return self._url
+
+    @property
+    def reading(self) -> Reading:
+        """Some requests at once, of as many bytes as the options say."""
+        options = self._transfer
+        return replace(
+            FAR,
+            requests=_REQUESTS,
+            range_bytes=options.range_bytes,
+            inflight_bytes=options.max_inflight_bytes,
+        )
 
     def url_of(self, name: str) -> str:
         """Return a file's address."""

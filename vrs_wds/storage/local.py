@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, ClassVar
 from vrs_wds.forks import reset_in_children
 from vrs_wds.storage.names import is_hidden
 from vrs_wds.storage.pins import Pins
+from vrs_wds.storage.reading import DISK, Reading
 from vrs_wds.storage.store import Stat, StoreWriter
 
 _MAX_OPEN_FILES = 128
@@ -37,9 +38,7 @@ class _OpenFile:
 class LocalStore:
     """A folder. Files being written have hidden temporary names until they are complete."""
 
-    joined_range_bytes: ClassVar[int] = 128 * 1024
-    """Ranges are not joined beyond this size: there is nothing to win by it, and the bytes of a
-    short one are still in the processor's cache when they are checked."""
+    reading: ClassVar[Reading] = DISK
 
     def __init__(self, root: Path) -> None:
         self.root = root

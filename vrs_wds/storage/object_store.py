@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from io import BufferedReader
 from typing import Any, BinaryIO, cast
 
@@ -16,6 +17,7 @@ from vrs_wds.storage.object_requests import ObjectRequests
 from vrs_wds.storage.object_uploads import Upload
 from vrs_wds.storage.pins import Pins
 from vrs_wds.storage.range_reader import RangeReader
+from vrs_wds.storage.reading import FAR, Reading
 from vrs_wds.storage.store import Stat, StoreWriter
 from vrs_wds.storage.sweeping import UploadSweeper
 
@@ -55,6 +57,14 @@ class ObjectStore:
     def counters(self) -> Counters:
         """What this store has done so far."""
         return self._requests.counters
+
+    @property
+    def reading(self) -> Reading:
+        """Many requests at once, of as many bytes as the options say."""
+        options = self._options.transfer
+        return replace(
+            FAR, range_bytes=options.range_bytes, inflight_bytes=options.max_inflight_bytes
+        )
 
     def url_of(self, name: str) -> str:
         """Return a file's address."""

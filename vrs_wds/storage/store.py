@@ -35,6 +35,9 @@ class Store(Protocol):
     where the store can tell: bytes of two versions are never mixed. A file that was only ever read
     whole is given as it is now. What a store writes, it reads anew.
 
+    A store may also have an attribute `reading`, a `vrs_wds.storage.reading.Reading`, that says
+    how ranges of it are best asked for. Without one each is asked for when it is needed.
+
     `vrs_wds.testing.stores.StoreTests` holds a store to this.
     """
 
