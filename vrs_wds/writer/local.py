@@ -127,8 +127,9 @@ class _Keys:
 
     def unique(self, samples: Iterator[PreparedSample], span: Span) -> Iterator[PreparedSample]:
         """Pass samples on, and raise for a key that was there before."""
+        can_be_asked = isinstance(self._source, Source)
         for number, sample in enumerate(samples, span.start):
-            origin = "" if isinstance(self._source, Source) else sample.origin
+            origin = "" if can_be_asked else sample.origin
             if (twice := self._seen.add(sample.key, number, origin)) is not None:
                 first, other = twice
                 raise twice_error(
