@@ -1,6 +1,5 @@
 """How bytes are moved: sizes of requests, how long to wait, how often to try."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -74,16 +73,3 @@ class TransferOptions:
     def write_seconds(self) -> float:
         """How long a request may take that sends a part: 64 KiB a second, after a stall."""
         return self.stall_seconds + self.part_bytes / 65536
-
-
-def check_names(options: Mapping[str, object], known: tuple[str, ...], url: str) -> None:
-    """Refuse options that are not known.
-
-    Raises:
-        ConfigError: naming the first of them, never its value.
-    """
-    for name in options:
-        if name not in known:
-            raise ConfigError(
-                f"{url}: unknown option {name!r}; there are {', '.join(known) or 'none'}."
-            )

@@ -35,11 +35,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     config: dict[str, object]
     """All options, as plain values."""
 
-    @property
-    def identity(self) -> str:
-        """The job as one line of text."""
-        return msgspec.json.encode(self, order="deterministic").decode()
-
 
 def make_job(source: Source | Iterable[SourceSample], split: str, config: ShardConfig) -> Job:
     """Describe what is to be written."""
