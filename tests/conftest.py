@@ -1,13 +1,19 @@
 """Data that many tests share: a small dataset, written once, and the real pictures."""
 
-from collections.abc import Sequence
+import importlib
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
+import simplejpeg
+import torch
 from hypothesis import settings
 
 from vrs_wds.images.encode import encode_rgb
+from vrs_wds.pipeline import device_decode, device_picture
 from vrs_wds.reader.dataset import ShardedDataset, open_dataset
 from vrs_wds.sample import SourceSample
 from vrs_wds.writer.options import ShardConfig, ShardOptions
@@ -122,3 +128,52 @@ def mini_root(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Pa
         small = ShardConfig(shards=ShardOptions(max_samples=10))
         write_shards(source, root, split=split, config=small)
     return root
+
+
+@dataclass
+class StandInDevice:
+    """A decoder on the CPU in place of nvJPEG, and what it was asked."""
+
+    decode: Callable[[list[torch.Tensor]], list[torch.Tensor]]
+    refused: set[bytes] = field(default_factory=set)
+    """Files that it does not take."""
+    calls: list[int] = field(default_factory=list)
+    """How many files each call had."""
+    threads: set[str] = field(default_factory=set)
+    """Names of the threads that called it."""
+
+    def __call__(self, files: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Decode as nvJPEG would: all files or none."""
+        self.calls.append(len(files))
+        self.threads.add(threading.current_thread().name)
+        if any(bytes(file.numpy()) in self.refused for file in files):
+            raise RuntimeError("nvjpegDecode failed: 8")
+        return self.decode(files)
+
+
+def decode_by_simplejpeg(files: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Decode each file; errors are of the class that torchcodec raises."""
+    try:
+        return [
+            torch.from_numpy(simplejpeg.decode_jpeg(file.numpy(), "RGB")).permute(2, 0, 1)
+            for file in files
+        ]
+    except ValueError as error:
+        raise RuntimeError(str(error)) from error
+
+
+@pytest.fixture
+def stand_in_device(monkeypatch: pytest.MonkeyPatch) -> StandInDevice:
+    """Let `Decode(device="cuda")` run without a GPU: all but nvJPEG itself is as there.
+
+    torchcodec decodes on the CPU, where it is installed.
+    """
+    try:
+        decode = importlib.import_module("torchcodec.decoders").decode_jpeg
+    except ImportError:
+        decode = decode_by_simplejpeg
+    device = StandInDevice(decode)
+    opened = device_decode.OpenDevice(torch.device("cpu"), device)
+    monkeypatch.setattr(device_picture, "require_nvjpeg", lambda number: None)
+    monkeypatch.setattr(device_decode, "open_device", lambda name: opened)
+    return device

@@ -5,13 +5,16 @@ from threading import Lock
 from typing import Final
 
 FALLBACKS: Final[Counter[str]] = Counter()
-"""Images that Pillow decoded in this process, by reason. Read it with `fallback_counts`."""
+"""Images that no fast decoder took in this process, by reason. Read it with `fallback_counts`.
+
+`device: ...` counts those that a graphics device was to decode, and the CPU did.
+"""
 
 _LOCK: Final = Lock()
 
 
 def count_fallback(reason: str) -> None:
-    """Count one image that is left to Pillow; any thread may call this."""
+    """Count one image that is left to a slower decoder; any thread may call this."""
     with _LOCK:
         FALLBACKS[reason] += 1
 

@@ -49,7 +49,7 @@ def parse_jpeg_header(data: bytes, *, where: str) -> JpegHeader:
     """
     frame, process, orientation, scan = b"", 0, 1, len(data)
     exif_seen = False
-    for marker, start, stop in _segments(data):
+    for marker, start, stop in segments(data):
         if marker in _FRAMES:
             frame, process = data[start:stop], marker
         elif marker == _APP1 and not exif_seen and data[start : start + 6] == b"Exif\0\0":
@@ -82,7 +82,7 @@ def missing_components(data: bytes, header: JpegHeader) -> bytes:
     return bytes(sorted(missing))
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield marker, start and stop of each segment, up to the first scan or what is no segment."""
     position, end = 2, len(data) - 3
     while (position := data.find(b"\xff", position)) >= 0:

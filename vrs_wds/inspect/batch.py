@@ -111,6 +111,9 @@ def _type_of(tensor: torch.Tensor) -> str:
 
 def _pictures(batch: Mapping[str, Any], side: int) -> Gallery | None:
     images, metas = batch.get("image"), batch.get("metas")
+    if images is not None and "sizes_wh" in batch:  # without what is padded
+        sizes_wh = batch["sizes_wh"].tolist()
+        images = [image[:, :h, :w] for image, (w, h) in zip(images, sizes_wh, strict=True)]
     if images is None or metas is None or any(image.dtype != torch.uint8 for image in images):
         return None
     return view_samples(

@@ -31,10 +31,11 @@ _MAX_BACKOFF = 64
 
 
 class MemoryPool:
-    """Buffers of one size. Safe to use from several threads; pickles as an empty one.
+    """Buffers for batches. Safe to use from several threads; pickles as an empty one.
 
-    A buffer is handed out again only when every array and tensor that shares its memory is gone:
-    who keeps batches for ever gets new memory each time.
+    They are as large as the largest batch so far. A buffer is handed out again only when every
+    array and tensor that shares its memory is gone: who keeps batches for ever gets new memory each
+    time.
     """
 
     def __init__(self, max_free: int, *, pin_memory: bool = False) -> None:
@@ -45,12 +46,16 @@ class MemoryPool:
         self._backoff = self._pause = 0
 
     def take(self, num_bytes: int) -> Lease:
-        """Return memory with anything in it."""
+        """Return memory of at least so many bytes, with anything in it."""
         if self.pin_memory:
             # torch keeps such memory itself, and knows of copies to the device still under way.
             tensor = torch.empty(num_bytes, dtype=torch.uint8, pin_memory=True)
             return tensor, tensor.numpy()
         return lease(self._raw(num_bytes), self._free.append)
+
+    def allocate(self, num_bytes: int) -> torch.Tensor:
+        """Return the same as a tensor alone."""
+        return self.take(num_bytes)[0]
 
     def _raw(self, num_bytes: int) -> Pixels:
         while True:
@@ -58,7 +63,7 @@ class MemoryPool:
                 raw = self._free.pop()
             except IndexError:
                 return np.empty(num_bytes, dtype=np.uint8)
-            if len(raw) == num_bytes:  # else pictures have another size now: let go of it
+            if len(raw) >= num_bytes:  # else batches have become larger: let go of it
                 return raw
 
     def use_slots(self) -> bool:

@@ -133,13 +133,18 @@ def sift_batch(
 
 
 def find_good(
-    reader: ChunkReader, order: DatasetOrder, world: World, epoch: int, number: int
+    reader: ChunkReader,
+    order: DatasetOrder,
+    world: World,
+    epoch: int,
+    number: int,
+    finish: Callable[[Results], Results],
 ) -> dict[str, Any] | None:
     """Return the first good sample after a batch, in an epoch that begins again at its end.
 
     Of the rank's own samples, then of the next rank's, and so on; None if there is none among the
     first `MAX_TRIES`. What is given does not depend on what was read before, so a resumed run gives
-    the same; nothing is counted as skipped.
+    the same; nothing is counted as skipped. `finish` does what is left to do with results.
     """
     reader = reader.fresh()
     ranks = [(world.rank + i) % world.world_size for i in range(world.world_size)]
@@ -151,7 +156,7 @@ def find_good(
         for example in examples_of(batch)
     )
     for example in islice(candidates, MAX_TRIES):
-        result = next(iter(reader([example])))
+        (result,) = finish(reader([example])[:1])
         if not isinstance(result, BadSample):
-            return result
+            return dict(result)
     return None

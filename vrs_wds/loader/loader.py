@@ -12,10 +12,12 @@ import torch
 from vrs_wds.errors import ConfigError
 from vrs_wds.loader.batch_memory import MemoryPool
 from vrs_wds.loader.batches import MAX_CHUNK, MadeBatch, find_good, sift_batch
+from vrs_wds.loader.chain import check_given, default_stages, device_of, split_stages, tasks_of
 from vrs_wds.loader.decoded_cache import DecodedCache
 from vrs_wds.loader.detect import detect_world
 from vrs_wds.loader.executor import ChunkReader
 from vrs_wds.loader.fetching import fetch_and_read
+from vrs_wds.loader.on_device import decode_batches, decode_results
 from vrs_wds.loader.order import DatasetOrder, needed_extensions
 from vrs_wds.loader.pinning import pin
 from vrs_wds.loader.workers import WorkerPool
@@ -33,8 +35,8 @@ from vrs_wds.pipeline.batch import Batch
 from vrs_wds.pipeline.collate import RaggedForm, collate
 from vrs_wds.pipeline.decode import Decode
 from vrs_wds.pipeline.faults import BadSample, FaultLog
+from vrs_wds.pipeline.pad import ImagesForm
 from vrs_wds.pipeline.stage import SampleStage, StreamStage
-from vrs_wds.pipeline.targets import Targets
 from vrs_wds.reader.dataset import ShardedDataset, open_dataset
 from vrs_wds.reader.read_ahead import DEFAULT_READ_AHEAD_BYTES
 from vrs_wds.storage.store import Location
@@ -61,6 +63,7 @@ class StreamingLoader:
         task: str | None = None,
         batch_size: int = 1,
         size: tuple[int, int] | None = None,
+        device: str | None = None,
         stages: Sequence[SampleStage | StreamStage] | None = None,
         per: str = "image",
         shuffle: bool = False,
@@ -70,6 +73,7 @@ class StreamingLoader:
         tail: TailRule | None = None,
         drop_last: bool = False,
         ragged: RaggedForm = "packed",
+        images: ImagesForm = "list",
         num_workers: int = 0,
         num_threads: int | None = None,
         prefetch_factor: int = 2,
@@ -88,8 +92,10 @@ class StreamingLoader:
             task: Task whose sidecar is read and made a `target`; `all` for every one, None for
                 sidecars without targets.
             batch_size: Samples in a batch, on each rank.
-            size: Resize pictures to `(width, height)`; without it, pictures of several sizes make
-                a list instead of a tensor.
+            size: Resize pictures to `(width, height)`; without it, pictures may be of several
+                sizes: see `images`.
+            device: CUDA device, such as `cuda`, that JPEGs are decoded on, by this process, when
+                their batch is made; see `Decode`. `image` is there; all else stays on the CPU.
             stages: Stages instead of `Decode` and `Targets`: sample stages first, then stream
                 stages. Batches are made after them.
             per: What an example is: `image`, or `question`, `expression`, `object`, `caption`: an
@@ -110,6 +116,9 @@ class StreamingLoader:
                 once), `drop`, `pad` or `wrap`; see `vrs_wds.order.plan`.
             drop_last: As `tail="drop"`.
             ragged: Columns of different lengths: `packed`, or `list`.
+            images: Pictures of different sizes: a `list`, or one tensor, `padded` with black at
+                the right and below to the largest of the batch; `sizes_wh`, int64 (B, 2), then
+                has the width and height of each.
             num_workers: Processes that run the stages; 0 runs them in threads of this process,
                 which is faster unless a stage of yours holds the GIL.
             num_threads: Threads, with `num_workers=0`; None takes the CPUs this process may use.
@@ -138,7 +147,7 @@ class StreamingLoader:
         _check_options(
             num_workers, num_threads, prefetch_factor, read_ahead_bytes, persistent_workers
         )
-        self.batch = Batch(batch_size, drop_last=drop_last, ragged=ragged)
+        self.batch = Batch(batch_size, drop_last=drop_last, ragged=ragged, images=images)
         self.world = detect_world() if world is None else world
         self._found_world = world is None
         self.order = DatasetOrder(
@@ -169,10 +178,13 @@ class StreamingLoader:
             self._num_threads, prefetch_factor * math.ceil(self.batch.batch_size / MAX_CHUNK)
         )
         """Chunks that threads read ahead."""
-        self._sample_stages, self._stream_stages = _split_stages(
-            _default_stages(task, size) if stages is None else _checked(stages, task, size)
+        self._sample_stages, self._stream_stages = split_stages(
+            default_stages(task, size, device)
+            if stages is None
+            else check_given(stages, task=task, size=size, device=device)
         )
-        tasks = resolve_tasks(_tasks_of(self._sample_stages), self.dataset.tasks)
+        self._device = device_of(self._sample_stages)
+        tasks = resolve_tasks(tasks_of(self._sample_stages), self.dataset.tasks)
         expanded = self.order.task
         if expanded is not None and not (
             self._sample_stages and isinstance(self._sample_stages[0], Decode) and expanded in tasks
@@ -273,9 +285,17 @@ class StreamingLoader:
         number = start
         try:
             for made in results:
-                stand_in = partial(find_good, self._reader, self.order, self.world, epoch, number)
+                stand_in = partial(
+                    find_good, self._reader, self.order, self.world, epoch, number, decode_results
+                )
                 good, mask = sift_batch(made, self._faults, stand_in)
-                batch = collate(good, self.batch.ragged, stack=made.stack)
+                batch = collate(
+                    good,
+                    self.batch.ragged,
+                    self.batch.images,
+                    stack=made.stack,
+                    allocate=self._memory.allocate,
+                )
                 batch["mask"] = mask
                 number += 1
                 if run == self._run:  # else another iteration says where the loader stands
@@ -301,6 +321,10 @@ class StreamingLoader:
             results.close()
 
     def _results(self, epoch: int, start: int) -> Generator[MadeBatch]:
+        batches = self._made_batches(epoch, start)
+        return batches if self._device is None else decode_batches(batches)
+
+    def _made_batches(self, epoch: int, start: int) -> Generator[MadeBatch]:
         if self.num_workers == 0:
             return fetch_and_read(
                 self._reader.fresh(),
@@ -393,47 +417,6 @@ def _tail_rule(tail: TailRule | None, *, drop_last: bool) -> TailRule:
     if tail is not None and drop_last and tail != "drop":
         raise ConfigError(f"drop_last: contradicts tail={tail!r}; give one of them.")
     return "drop" if drop_last else tail or "exact"
-
-
-def _default_stages(task: str | None, size: tuple[int, int] | None) -> list[SampleStage]:
-    if task is not None and not isinstance(task, str):
-        raise ConfigError(f"task: expected one name, or 'all', got {task!r}.")
-    decode = Decode(size=size, tasks=task)
-    return [decode] if task is None else [decode, Targets(task)]
-
-
-def _checked(
-    stages: Sequence[SampleStage | StreamStage], task: str | None, size: tuple[int, int] | None
-) -> Sequence[SampleStage | StreamStage]:
-    for option, value in (("task", task), ("size", size)):
-        if value is not None:
-            raise ConfigError(
-                f"{option}: stages are given, so name it there: Decode(size=...), Targets(...)."
-            )
-    return stages
-
-
-def _split_stages(
-    stages: Sequence[SampleStage | StreamStage],
-) -> tuple[tuple[SampleStage, ...], tuple[StreamStage, ...]]:
-    """Split stages into the sample stages at the front and everything after them."""
-    count = 0
-    while count < len(stages) and isinstance(stages[count], SampleStage):
-        count += 1
-    head = tuple(stage for stage in stages[:count] if isinstance(stage, SampleStage))
-    for stage in stages[count:]:
-        if isinstance(stage, Batch):
-            raise ConfigError("stages: the loader makes batches itself; leave Batch out.")
-        if not callable(stage):
-            raise ConfigError(
-                f"stages: expected callables from iterator to iterator, got {stage!r}."
-            )
-    return head, tuple(stages[count:])
-
-
-def _tasks_of(stages: tuple[SampleStage, ...]) -> str | Sequence[str] | None:
-    """Return the tasks that the first stage decodes: sidecars of others need not be read."""
-    return stages[0].tasks if stages and isinstance(stages[0], Decode) else None
 
 
 def _cpus() -> set[int]:

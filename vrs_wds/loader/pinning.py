@@ -8,7 +8,9 @@ from vrs_wds.pipeline.ragged import Ragged
 
 
 def pin(value: Any) -> Any:  # noqa: ANN401 - a batch or part of one
-    """Return the same structure with pinned tensors."""
+    """Return the same structure with pinned tensors; those on a device stay there."""
+    if isinstance(value, torch.Tensor) and value.device.type != "cpu":
+        return value
     if isinstance(value, torch.Tensor | Ragged):
         return value.pin_memory()
     if isinstance(value, dict):

@@ -8,6 +8,7 @@ from typing import Any
 
 from vrs_wds.errors import ConfigError
 from vrs_wds.pipeline.collate import RaggedForm, collate
+from vrs_wds.pipeline.pad import ImagesForm, check_images
 from vrs_wds.pipeline.stage import BriefRepr, SampleDict
 
 
@@ -21,6 +22,9 @@ class Batch(BriefRepr):
     """Drop a final batch shorter than `batch_size` instead of yielding it."""
     ragged: RaggedForm = "packed"
     """Targets of different lengths: `packed` as values + offsets, or plain `list`s."""
+    images: ImagesForm = "list"
+    """Pictures of different sizes: a `list`, or one tensor, `padded` with black at the right and
+    below, and `sizes_wh`."""
 
     def __post_init__(self) -> None:
         try:
@@ -34,10 +38,11 @@ class Batch(BriefRepr):
             raise ConfigError(f"batch_size: expected at least 1, got {self.batch_size}.")
         if self.ragged not in ("packed", "list"):
             raise ConfigError(f"ragged: expected 'packed' or 'list', got {self.ragged!r}.")
+        check_images(self.images)
 
     def __call__(self, samples: Iterable[SampleDict], /) -> Iterator[dict[str, Any]]:
         """Yield batches; the last may be shorter."""
         iterator = iter(samples)
         while group := list(islice(iterator, self.batch_size)):
             if len(group) == self.batch_size or not self.drop_last:
-                yield collate(group, self.ragged)
+                yield collate(group, self.ragged, self.images)

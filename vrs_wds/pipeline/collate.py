@@ -7,6 +7,8 @@ import msgspec
 import numpy as np
 import torch
 
+from vrs_wds.pipeline.device_decode import decode_samples
+from vrs_wds.pipeline.pad import Allocate, ImagesForm, check_images, pad_images
 from vrs_wds.pipeline.ragged import Ragged
 from vrs_wds.pipeline.stage import SampleDict
 from vrs_wds.tasks.registry import task_names
@@ -18,33 +20,48 @@ RaggedForm = Literal["packed", "list"]
 def collate(
     samples: Sequence[SampleDict],
     ragged: RaggedForm = "packed",
+    images: ImagesForm = "list",
     *,
     stack: Callable[[Sequence[Any]], Any] | None = None,
+    allocate: Allocate | None = None,
 ) -> dict[str, Any]:
     """Make a batch of decoded samples.
 
-    ============ =====================================================================
-    `image`      uint8 (B, 3, H, W), a channels-last view; a list where sizes differ;
-                 tensors that a stage has made are stacked as they are
+    ============ ==========================================================================
+    `image`      uint8 (B, 3, H, W), a channels-last view; a list where sizes differ,
+                 or one tensor, padded with black at the right and below; tensors that a
+                 stage has made, or that were decoded on a device, are stacked as they are
+    `sizes_wh`   where pictures are padded: int64 (B, 2), width and height of each
     `target`     texts: list; numbers: int64 (B,); columns: dict of `Ragged` (or lists)
     `metas`      list of dicts: `__key__`, `__url__`, `meta` and the parsed sidecars;
                  what `get_task_targets` takes
     `__key__`    list of keys
     `__url__`    list of shards
     others       numbers and arrays of one shape: tensors; anything else: lists
-    ============ =====================================================================
+    ============ ==========================================================================
 
     Args:
         samples: At least one.
         ragged: Form of columns of different lengths.
+        images: Form of pictures of different sizes: `list`, or `padded`.
         stack: Makes `image` of the pictures; None copies them side by side.
+        allocate: Gives memory for pictures that are padded.
+
+    Raises:
+        DecodeError: if a picture left to a device by `Decode(device=...)` cannot be decoded.
+        ConfigError: if there is such a one and this is a worker process of a `DataLoader`.
+        TypeError: if a picture is no picture, or is padded and unlike the others.
     """
+    check_images(images)
+    samples = decode_samples(samples)
     batch: dict[str, Any] = {}
     in_metas = {"meta", *task_names()}
     for name in dict.fromkeys(name for sample in samples for name in sample):
         values = [sample.get(name) for sample in samples]
         if name == "image":
             batch["image"] = (stack or stack_images)(values)
+            if images == "padded":
+                batch["image"], batch["sizes_wh"] = pad_images(batch["image"], allocate)
         elif name == "target":
             batch["target"] = _collate_target(values, ragged)
         elif name not in in_metas:

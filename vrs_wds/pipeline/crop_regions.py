@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,6 +48,8 @@ class CropRegions(SampleStage):
         ConfigError: if `Decode` left the regions' task out, or if `boxes` gives no boxes.
         SampleError: if a region is larger than an image may be.
     """
+
+    needs_pixels: ClassVar[bool] = True
 
     per: Literal["object", "expression"] = "object"
     """Where regions come from: the detection sidecar's objects, or grounding's expressions."""

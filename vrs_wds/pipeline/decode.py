@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from vrs_wds.errors import ConfigError, DecodeError
 from vrs_wds.images.decode import DEFAULT_MAX_PIXELS, Slot, decode_into
+from vrs_wds.images.for_device import read_for_device
 from vrs_wds.images.header import is_image_extension
 from vrs_wds.images.regions import CodedPicture
+from vrs_wds.pipeline.device_picture import DevicePicture, check_device
 from vrs_wds.pipeline.frames import with_picture
 from vrs_wds.pipeline.resize import (
     Fit,
@@ -60,6 +62,9 @@ class Decode(SampleStage):
     defer: bool = False
     """Leave the picture to `CropRegions`, which then decodes no more than it cuts out where that is
     faster. `image` is a `CodedPicture` until then, and other stages refuse it."""
+    device: str | None = None
+    """Decode JPEGs on this CUDA device, such as `cuda`, when their batch is made; `image` is a
+    `DevicePicture` until then. None and `cpu` decode here. See docs/how-to/cuda.md."""
 
     def __post_init__(self) -> None:
         if self.size is not None:
@@ -72,10 +77,19 @@ class Decode(SampleStage):
             )
         if self.defer and self.size is not None:
             raise ConfigError("size: the picture is left to CropRegions, so name it there.")
+        object.__setattr__(self, "device", check_device(self.device))
+        if self.device is not None:
+            self._check_with_device()
         if self.tasks is not None and not isinstance(self.tasks, str):  # a tuple hashes
             object.__setattr__(self, "tasks", tuple(self.tasks))
         for name in self._named_tasks() or ():
             get_task(name)
+
+    def _check_with_device(self) -> None:
+        if self.defer:
+            raise ConfigError("defer: regions are decoded on the CPU; leave device or defer out.")
+        if self.filter == "area":
+            raise ConfigError("filter: 'area' is for the CPU; a device resizes by 'triangle'.")
 
     def apply(self, sample: SampleDict, /) -> Iterable[SampleDict]:
         """Decode one sample."""
@@ -87,7 +101,11 @@ class Decode(SampleStage):
         if isinstance(sample.get("meta"), Meta):
             raise TypeError(f"{where}: was decoded before; leave one Decode out.")
         extension = self._find_image(sample, where)
-        image, size_wh = self._picture(sample, extension, where, slot)
+        image: NDArray[np.uint8] | CodedPicture | DevicePicture
+        if self.device is None:
+            image, size_wh = self._picture(sample, extension, where, slot)
+        else:
+            image, size_wh = self._for_device(sample, extension, where, self.device)
         decoded: SampleDict = {name: sample[name] for name in sample if name[:2] == "__"}
         decoded["image"] = image
         decoded["meta"] = self._meta(sample, size_wh, where)
@@ -97,7 +115,7 @@ class Decode(SampleStage):
         for name, value in sample.items():
             if name not in consumed and name != extension:
                 decoded.setdefault(name, value)
-        if self.size is not None and size_wh != self.size and isinstance(image, np.ndarray):
+        if self.size is not None and size_wh != self.size and not isinstance(image, CodedPicture):
             return with_picture(decoded, image, fit_frame(size_wh, self.size, self.fit))
         return decoded
 
@@ -124,6 +142,20 @@ class Decode(SampleStage):
             inner = inner_size(size_wh, target, fit)
             image = resize_rgb(image, target, fit, filter=self.filter, inner_wh=inner, out=out)
         return image, size_wh
+
+    def _for_device(
+        self, sample: SampleDict, extension: str, where: str, device: str
+    ) -> tuple[DevicePicture, tuple[int, int]]:
+        """Return what is decoded when the batch is made, and the size that the picture has."""
+        data = _bytes_of(sample, extension, where) or b""
+        member = f"{where}: member {extension!r}"
+        coded = read_for_device(data, where=member, max_pixels=self.max_pixels)
+        if coded is not None:
+            size_wh = coded.size_wh
+            return DevicePicture(coded, self.size or size_wh, self.fit, device), size_wh
+        image, size_wh = self._picture(sample, extension, where, None)
+        assert isinstance(image, np.ndarray)  # noqa: S101 - it is not deferred
+        return DevicePicture(image, self.size or size_wh, self.fit, device), size_wh
 
     def _named_tasks(self) -> tuple[str, ...] | None:
         if self.tasks is None or self.tasks in ("all", "complete"):

@@ -5,12 +5,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vrs_wds.geometry.frame import Frame
+from vrs_wds.pipeline.device_picture import DevicePicture
 from vrs_wds.pipeline.stage import SampleDict
 from vrs_wds.tasks.registry import registered_tasks
 
 
 def with_picture(
-    sample: SampleDict, image: NDArray[np.uint8], frame: Frame, *, min_visible: float = 0.0
+    sample: SampleDict,
+    image: NDArray[np.uint8] | DevicePicture,
+    frame: Frame,
+    *,
+    min_visible: float = 0.0,
 ) -> SampleDict:
     """Return the sample with another picture, and every sidecar and `meta` in its frame.
 
@@ -30,14 +35,14 @@ def with_picture(
     return moved
 
 
-def require_decoded(sample: SampleDict, stage: str) -> NDArray[np.uint8]:
-    """Return the sample's picture.
+def require_decoded(sample: SampleDict, stage: str) -> NDArray[np.uint8] | DevicePicture:
+    """Return the sample's picture, which may be left to a device.
 
     Raises:
         TypeError: if the sample is not decoded: the stages are in the wrong order.
     """
     image = sample.get("image")
-    if not isinstance(image, np.ndarray) or "meta" not in sample:
+    if not isinstance(image, np.ndarray | DevicePicture) or "meta" not in sample:
         raise TypeError(
             f"{stage} needs decoded samples: put Decode() before it. This one has "
             f"{', '.join(sorted(sample))}."

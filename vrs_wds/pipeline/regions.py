@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from vrs_wds.errors import ConfigError
 from vrs_wds.geometry.frame import Frame
 from vrs_wds.images.regions import CodedPicture, decode_regions
+from vrs_wds.pipeline.device_picture import DevicePicture
 from vrs_wds.pipeline.frames import require_decoded, with_picture
 from vrs_wds.pipeline.stage import SampleDict
 
@@ -93,6 +95,7 @@ def require_croppable(sample: SampleDict, stage: str) -> NDArray[np.uint8] | Cod
 
     Raises:
         TypeError: if the stages are in the wrong order: the sample is not decoded, or has a target.
+        ConfigError: if the picture is left to a device, which decodes when the batch is made.
     """
     if "target" in sample:
         raise TypeError(
@@ -100,4 +103,9 @@ def require_croppable(sample: SampleDict, stage: str) -> NDArray[np.uint8] | Cod
         )
     if isinstance(image := sample.get("image"), CodedPicture):
         return image
-    return require_decoded(sample, stage)
+    if isinstance(image := require_decoded(sample, stage), DevicePicture):
+        raise ConfigError(
+            f"{stage} needs pixels on the CPU, but Decode(device={image.device!r}) decodes when "
+            "the batch is made. Leave device out."
+        )
+    return image

@@ -50,6 +50,8 @@ class SampleStage(BriefRepr, ABC):
 
     one_to_one: ClassVar[bool] = False
     """Whether every sample gives exactly one: then lengths are known beforehand."""
+    needs_pixels: ClassVar[bool] = False
+    """Whether it looks at the picture: then `Decode` must not leave that to a device."""
 
     @abstractmethod
     def apply(self, sample: SampleDict, /) -> Iterable[SampleDict]:

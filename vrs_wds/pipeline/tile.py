@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from vrs_wds.errors import ConfigError
 from vrs_wds.pipeline.regions import (
@@ -40,6 +40,8 @@ class Tile(SampleStage):
         TypeError: if the sample is not decoded, or has a target already.
         ConfigError: if `keep_empty` is False and no sidecar was decoded that could tell.
     """
+
+    needs_pixels: ClassVar[bool] = True
 
     size: tuple[int, int]
     """`(width, height)` of a tile."""

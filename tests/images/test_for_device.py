@@ -1,0 +1,90 @@
+"""What is left to a device, what the CPU decodes, and what is refused beforehand."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vrs_wds.errors import DecodeError
+from vrs_wds.images.encode import encode_rgb
+from vrs_wds.images.fallbacks import fallback_counts
+from vrs_wds.images.for_device import exif_markers, read_for_device
+from vrs_wds.images.regions import CodedPicture
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
+
+
+def encoded(mode: str = "RGB", format: str = "JPEG", **options: Any) -> bytes:
+    """Encode a small picture by Pillow."""
+    buffer = io.BytesIO()
+    Image.fromarray(PICTURE).convert(mode).save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encoded(),
+        encoded("L"),
+        encoded(progressive=True),
+        encoded(subsampling=0),
+        encoded() + b"something else",
+    ],
+    ids=["baseline", "grey", "progressive", "4:4:4", "bytes after the end"],
+)
+def test_plain_jpegs_are_for_the_device(data: bytes) -> None:
+    """Their bytes are kept as they are; nothing is counted."""
+    before = fallback_counts()
+    coded = read_for_device(data, where="here")
+    assert isinstance(coded, CodedPicture)
+    assert (coded.data, coded.size_wh, coded.where) == (data, (20, 12), "here")
+    assert fallback_counts() == before
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (encode_rgb(PICTURE, "png"), "device: png"),
+        (encode_rgb(PICTURE, "webp"), "device: webp"),
+        (encoded("CMYK"), "device: 4 components"),
+        (encoded(keep_rgb=True), "device: stored as RGB"),
+    ],
+)
+def test_what_the_cpu_decodes_is_counted(data: bytes, reason: str) -> None:
+    """The reason says what it is."""
+    before = fallback_counts().get(reason, 0)
+    assert read_for_device(data, where="here") is None
+    assert fallback_counts()[reason] == before + 1
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (encoded()[:-30], "no end marker"),
+        (b"\xff\xd8\xff\xd9", "no frame header"),
+        (b"nothing", "here: "),
+    ],
+)
+def test_what_cannot_be_whole_is_refused(data: bytes, found: str) -> None:
+    """As on the CPU, with the place."""
+    with pytest.raises(DecodeError, match=found):
+        read_for_device(data, where="here")
+
+
+def test_pixels_are_counted_before() -> None:
+    """The limit holds without decoding."""
+    with pytest.raises(DecodeError, match=r"at most max_pixels=239 pixels, found 20 x 12 = 240"):
+        read_for_device(encoded(), where="here", max_pixels=239)
+
+
+def test_exif_markers_are_those_of_segments() -> None:
+    """The same bytes elsewhere are not."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(exif=exif, comment=b"\xff\xe1\0\x20Exif\0\0")
+    (offset,) = exif_markers(data)
+    assert data[offset + 3 : offset + 9] == b"Exif\0\0"
+    assert data.count(b"\xff\xe1") == 2
+    assert exif_markers(encoded()) == []
