@@ -85,6 +85,82 @@ def test_the_pixels_are_those_of_plain_iteration(
         assert len(found) == len(expected)
 
 
+@given(
+    sizes=st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=14),
+    batch_size=st.integers(1, 5),
+    num_threads=st.integers(1, 3),
+)
+@settings(max_examples=25)
+def test_padded_pictures_in_memory_that_goes_round(
+    tmp_path_factory: pytest.TempPathFactory, sizes: Any, batch_size: int, num_threads: int
+) -> None:
+    """What was in it before is not seen; batches that are kept stay as they are."""
+    dataset = write_pictures(tmp_path_factory.mktemp("sizes"), sizes, ["png"])
+    expected = [Decode().decode(sample.to_dict())["image"] for sample in dataset]
+    loader = StreamingLoader(
+        dataset, batch_size=batch_size, num_threads=num_threads, images="padded"
+    )
+    kept = []
+    for epoch in range(4):
+        for number, batch in enumerate(loader):
+            images = batch["image"]
+            pictures = expected[number * batch_size : (number + 1) * batch_size]
+            assert isinstance(images, torch.Tensor)
+            for place, (width, height), picture in zip(
+                images, batch["sizes_wh"].tolist(), pictures, strict=True
+            ):
+                shown = place[:, :height, :width].permute(1, 2, 0).numpy()
+                assert np.array_equal(shown, picture)
+                assert place.sum() == picture.sum()
+            if epoch == 1:
+                kept.append((images, images.clone()))
+            elif epoch > 1:
+                images.fill_(255)  # the consumer's to write
+            del batch, images
+    assert all(torch.equal(images, copy) for images, copy in kept)
+
+
+def test_memory_of_padded_batches_goes_round(mixed: ShardedDataset) -> None:
+    """In few buffers, as large as the largest batch."""
+    loader = StreamingLoader(mixed, batch_size=8, images="padded")
+    found = set()
+    for _ in range(12):
+        for batch in loader:
+            found.add(batch["image"].untyped_storage().data_ptr())
+            del batch
+    assert len(found) <= 2 * loader._memory.max_free
+
+
+@pytest.mark.parametrize("images", ["list", "padded"])
+def test_batches_of_several_sizes_from_workers(mixed: ShardedDataset, images: str) -> None:
+    """Equal to those of threads: a worker goes on only when nobody needs what it has made."""
+    options: dict[str, Any] = {"batch_size": 8, "images": images}
+    threads = list(StreamingLoader(mixed, **options))
+    workers = list(StreamingLoader(mixed, num_workers=2, **options))
+    for batch, other in zip(threads, workers, strict=True):
+        assert all(map(torch.equal, batch["image"], other["image"]))
+        if images == "padded":
+            assert torch.equal(batch["sizes_wh"], other["sizes_wh"])
+    if images == "padded":
+        shapes = {batch["image"].shape[2:] for batch in threads}
+        assert shapes == {(24, 40), (24, 41), (40, 40)}
+
+
+def turned_with_corner(sample: dict[str, Any]) -> dict[str, Any]:
+    """Put another array in place of the picture, and keep a view of the picture."""
+    return {**sample, "image": sample["image"][::-1], "corner": [sample["image"][:4, :4]]}
+
+
+def test_views_that_a_stage_keeps_come_from_workers(small_dataset: ShardedDataset) -> None:
+    """As they were, though the picture's memory is not what is sent."""
+    options: dict[str, Any] = {"stages": [Decode(), Map(turned_with_corner)], "batch_size": 4}
+    loader = StreamingLoader(small_dataset, num_workers=1, persistent_workers=True, **options)
+    expected = [c[0].copy() for b in StreamingLoader(small_dataset, **options) for c in b["corner"]]
+    for _ in range(3):
+        found = [corner[0] for batch in loader for corner in batch["corner"]]
+        assert all(map(np.array_equal, found, expected))
+
+
 def flipped(sample: dict[str, Any]) -> dict[str, Any]:
     """Give another array of the same size."""
     return {**sample, "image": sample["image"][::-1]}

@@ -49,13 +49,18 @@ class SharedPool(MemoryPool):
         return tensor, tensor.numpy()
 
     def send(self, tensor: torch.Tensor | None) -> int:
-        """Return the number of the buffer that a batch is in; others that it began are free."""
+        """Return the number of the buffer that a batch is in; others that it began are let go of.
+
+        They are not used again: a batch is sent later, by a thread, and parts of its samples may
+        lie in them.
+        """
         sent = _NOT_KEPT
         for number in self._begun:
             start = self._kept[number].untyped_storage().data_ptr()
             if tensor is not None and tensor.untyped_storage().data_ptr() == start:
                 sent = number
             else:
+                del self._kept[number]
                 self._flags[number] = 0
         self._begun.clear()
         return sent
