@@ -71,6 +71,14 @@ def test_pictures_are_shown_in_the_frame_of_the_batch():
     assert view_batch({"target": [1]}).pictures is None
 
 
+def test_padded_pictures_are_shown_without_the_padding():
+    """They look as those of a list."""
+    samples = [sample("a", 1), sample("b", 1, side=20)]
+    batch = vw.collate(samples, images="padded")
+    assert batch["image"].shape == (2, 3, 20, 20)
+    assert view_batch(batch).pictures == view_batch(vw.collate(samples)).pictures
+
+
 def test_texts_are_escaped():
     """Markup in a label is shown as it is."""
     html = view_batch(vw.collate([sample("<script>", 1)]))._repr_html_()

@@ -217,6 +217,7 @@ def test_own_stages(small_dataset: ShardedDataset, num_workers: int) -> None:
         ({"num_streams": 0}, "num_streams: expected at least 1"),
         ({"tail": "keep"}, "tail: expected one of exact, drop, pad, wrap"),
         ({"tail": "pad", "drop_last": True}, "drop_last: contradicts tail='pad'"),
+        ({"images": "x"}, "images: expected 'list' or 'padded'"),
         ({"ragged": "x"}, "ragged: expected 'packed' or 'list'"),
         ({"split": "val"}, "split: the dataset given is 'train', not 'val'"),
     ],
