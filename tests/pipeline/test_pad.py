@@ -106,7 +106,7 @@ def test_sizes_are_there_only_where_pictures_are_padded(decoded_sample):
 
 def test_the_option_is_checked(decoded_sample):
     """In the stage and in the function."""
-    with pytest.raises(ConfigError, match="^images: expected 'list' or 'padded', got 'pad'"):
+    with pytest.raises(ConfigError, match=r"^images: expected 'list' or 'padded', got 'pad'"):
         Batch(2, images="pad")
-    with pytest.raises(ConfigError, match="^images: expected 'list' or 'padded', got None"):
+    with pytest.raises(ConfigError, match=r"^images: expected 'list' or 'padded', got None"):
         collate([decoded_sample()], images=None)
