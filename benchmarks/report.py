@@ -121,7 +121,8 @@ def other_lines(row: Row, results: Results) -> list[str]:
         return [
             f"{run['batches']:,} batches of {run['batch_mb']:.1f} MB: {run['before_mb']:,.0f} MB "
             f"before, {run['most_mb']:,.0f} MB at most, grown by {run['growth_mb']:.1f} MB from "
-            f"the second to the last quarter; held {run['held']:.1f} times what must be"
+            f"the second to the last quarter; held {run['held']:.2f} times the "
+            f"{run['must_mb']:.0f} MB that must be; libraries' code: {run['code_mb']:.0f} MB"
             for run in found
         ]
     if row.name == "gil":

@@ -151,10 +151,10 @@ ROWS = (
     ),
     Row(
         "memory",
-        "2,000 batches of 8",
+        "10,000 batches of 8",
         "jpeg",
         1280,
-        (Method("ours", "memory", "ours", option="2000"),),
+        (Method("ours", "memory", "ours", option="10000"),),
         once=True,
     ),
 )

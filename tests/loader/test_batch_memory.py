@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +285,75 @@ def test_memory_goes_round(
     assert len(found) <= loader._memory.max_free
     gc.collect()
     assert len(loader._memory._free) <= loader._memory.max_free
+
+
+class BufferCount:
+    """Counts the buffers that pools have made and that are still there."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._seen: dict[int, weakref.ref[np.ndarray]] = {}
+        take = MemoryPool._raw
+
+        def counted(pool: MemoryPool, num_bytes: int) -> np.ndarray:
+            raw = take(pool, num_bytes)
+            self._seen[id(raw)] = weakref.ref(raw)
+            return raw
+
+        monkeypatch.setattr(MemoryPool, "_raw", counted)
+
+    def __call__(self) -> int:
+        return sum(ref() is not None for ref in self._seen.values())
+
+
+@pytest.mark.parametrize("num_kept", [0, 3])
+@pytest.mark.parametrize(
+    ("batch_size", "num_threads", "prefetch_factor", "num_ahead"),
+    [(1, 1, 1, 1), (1, 2, 2, 2), (4, 3, 2, 3), (20, 1, 2, 2), (20, 3, 1, 2)],
+)
+def test_as_many_buffers_as_batches_are_held(
+    small_dataset: ShardedDataset,
+    monkeypatch: pytest.MonkeyPatch,
+    batch_size: int,
+    num_threads: int,
+    prefetch_factor: int,
+    num_ahead: int,
+    num_kept: int,
+) -> None:
+    """Those ahead, the one in the making, the consumer's last one, and those that it keeps."""
+    buffers = BufferCount(monkeypatch)
+    loader = StreamingLoader(
+        small_dataset,
+        batch_size=batch_size,
+        num_threads=num_threads,
+        prefetch_factor=prefetch_factor,
+    )
+    kept: deque[torch.Tensor] = deque(maxlen=num_kept)
+    counts = []
+    for _ in range(20):
+        for batch in loader:
+            counts.append(buffers())
+            kept.append(batch["image"])
+    assert max(counts) <= num_ahead + 2 + num_kept
+    kept.clear()
+    del batch
+    gc.collect()
+    assert buffers() <= num_ahead + 2  # those that are kept for the next epoch
+
+
+def test_a_consumer_that_keeps_every_batch(
+    small_dataset: ShardedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has memory of its own, with the pixels that belong there."""
+    buffers = BufferCount(monkeypatch)
+    expected = [Decode().decode(sample.to_dict())["image"] for sample in small_dataset]
+    loader = StreamingLoader(small_dataset, batch_size=3, num_threads=2)
+    kept = [batch for _ in range(5) for batch in loader]
+    assert len({batch["image"].untyped_storage().data_ptr() for batch in kept}) == len(kept)
+    assert buffers() >= len(kept)
+    for epoch in range(5):
+        found = [x for batch in kept[epoch * 8 : (epoch + 1) * 8] for x in pixels(batch)]
+        assert all(map(np.array_equal, found, expected))
+        assert len(found) == len(expected)
 
 
 @pytest.mark.slow

@@ -174,9 +174,8 @@ class StreamingLoader:
         self._read_ahead_bytes = read_ahead_bytes
         self._persistent = persistent_workers
         self._num_threads = num_threads or len(_cpus())
-        self._ahead = max(
-            self._num_threads, prefetch_factor * math.ceil(self.batch.batch_size / MAX_CHUNK)
-        )
+        chunks_of_batch = math.ceil(self.batch.batch_size / MAX_CHUNK)
+        self._ahead = max(self._num_threads, prefetch_factor * chunks_of_batch)
         """Chunks that threads read ahead."""
         self._sample_stages, self._stream_stages = split_stages(
             default_stages(task, size, device)
@@ -203,7 +202,7 @@ class StreamingLoader:
         )
         self._pool: WorkerPool | None = None
         # As many batches as are read ahead, the one that is begun, and the consumer's.
-        num_ahead = -(-self._ahead * MAX_CHUNK // self.batch.batch_size)
+        num_ahead = math.ceil(self._ahead / chunks_of_batch)
         self._memory = MemoryPool(num_ahead + 2, pin_memory=self._pin_memory)
 
     @property
