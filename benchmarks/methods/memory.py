@@ -6,8 +6,8 @@ the same for batches of any size, and processes share it.
 
 `growth_mb`: the mean of the last quarter less that of the second one. `held`: the most memory above
 that before the first batch, over what must be held (`must_mb`): two batches ahead, one in the
-making, the consumer's, and the bytes from which the first three are made. The index is read with the
-first batch, and counts as held.
+making, the consumer's, and the bytes from which the first three are made. The index, which is read
+with the first batch, counts as held.
 """
 
 from itertools import chain

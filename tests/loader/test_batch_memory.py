@@ -302,6 +302,7 @@ class BufferCount:
         monkeypatch.setattr(MemoryPool, "_raw", counted)
 
     def __call__(self) -> int:
+        """Return how many there are."""
         return sum(ref() is not None for ref in self._seen.values())
 
 

@@ -75,7 +75,7 @@ def _open_cuda(number: int) -> OpenDevice:
     try:
         decoders: Any = import_module("torchcodec.decoders")
         decode = partial(decoders.decode_jpeg, mode="RGB", device=device)
-        sample = encode_rgb(np.zeros((16, 16, 3), np.uint8), "jpeg")
+        sample = encode_rgb(np.zeros((64, 64, 3), np.uint8), "jpeg")
         decode([torch.frombuffer(bytearray(sample), dtype=torch.uint8)])
     except (ImportError, AttributeError, RuntimeError, OSError) as error:
         raise ConfigError(
