@@ -13,6 +13,7 @@ from PIL import Image
 from tests.conftest import StandInDevice
 from vrs_wds.errors import ConfigError, DecodeError
 from vrs_wds.images.encode import encode_rgb
+from vrs_wds.loader.hf_iterable import to_hf_iterable
 from vrs_wds.loader.loader import StreamingLoader
 from vrs_wds.loader.map_dataset import MapDataset
 from vrs_wds.loader.pinning import pin
@@ -192,6 +193,8 @@ def test_options_that_do_not_fit(stand_in_device: StandInDevice, dataset: Sharde
     message = r"device: CropRegions\(\) needs pixels on the CPU, but Decode\(device='cuda'\)"
     with pytest.raises(ConfigError, match=message):
         StreamingLoader(dataset, stages=stages)
+    with pytest.raises(ConfigError, match="device: pictures are decoded there by a Streaming"):
+        to_hf_iterable(dataset, Decode(device="cuda"))
     with pytest.raises(ConfigError, match="device: expected 'cuda'"):
         StreamingLoader(dataset, device="tpu")
 

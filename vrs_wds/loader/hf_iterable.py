@@ -7,6 +7,7 @@ from itertools import pairwise
 import datasets
 
 from vrs_wds.errors import ConfigError
+from vrs_wds.loader.chain import device_of
 from vrs_wds.loader.executor import chunked, run_stages
 from vrs_wds.loader.order import needed_extensions
 from vrs_wds.order.plan import DEFAULT_STREAMS
@@ -39,7 +40,8 @@ def to_hf_iterable(
         num_parts: Runs of samples; a multiple of the ranks times the workers of each.
 
     Raises:
-        ConfigError: if `num_parts` is below 1, or a stage is no sample stage.
+        ConfigError: if `num_parts` is below 1, a stage is no sample stage, or `Decode` leaves
+            pictures to a device.
     """
     if num_parts < 1:
         raise ConfigError(f"num_parts: expected at least 1, got {num_parts}.")
@@ -49,6 +51,8 @@ def to_hf_iterable(
                 f"stages: expected sample stages, such as Decode, got {stage!r}. Others come "
                 "after, as methods of the result."
             )
+    if device_of(stages) is not None:
+        raise ConfigError("device: pictures are decoded there by a StreamingLoader; leave it out.")
     tasks = stages[0].tasks if stages and isinstance(stages[0], Decode) else None
     extensions = needed_extensions(dataset, resolve_tasks(tasks, dataset.tasks))
     return datasets.IterableDataset.from_generator(

@@ -1,5 +1,6 @@
 """One tensor of pictures of several sizes: each at the top left, with black around it."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -40,7 +41,7 @@ def pad_images(
 
     Args:
         images: At least one, each (C, H, W); a tensor of all (B, C, H, W) is returned as it is.
-        allocate: Gives memory for uint8 RGB on the CPU, which comes as a channels-last view.
+        allocate: Gives memory for uint8 on the CPU, which comes as a channels-last view.
 
     Raises:
         TypeError: if they differ in channels, type or device.
@@ -54,23 +55,28 @@ def pad_images(
         raise TypeError(f"image: pictures that are padded to one size must be alike, got {found}.")
     width, height = sizes_wh.amax(dim=0).tolist()
     channels, dtype, device = kinds.pop()
-    shape = (len(images), height, width, channels)
     if dtype == torch.uint8 and device.type == "cpu":
-        memory = (allocate or _new)(len(images) * height * width * channels)
-        padded = memory[: len(images) * height * width * channels].view(shape).permute(0, 3, 1, 2)
-    else:
-        padded = torch.empty(shape[0], channels, height, width, dtype=dtype, device=device)
+        shape = (len(images), height, width, channels)
+        return _pad_pixels(images, shape, allocate or _new), sizes_wh
+    padded = torch.zeros(len(images), channels, height, width, dtype=dtype, device=device)
     for place, image in zip(padded, images, strict=True):
-        _put(place, image)
+        place[:, : image.shape[1], : image.shape[2]] = image
     return padded, sizes_wh
 
 
-def _put(place: torch.Tensor, image: torch.Tensor) -> None:
-    """Write a picture and what is black around it."""
-    height, width = image.shape[1:]
-    place[:, :height, :width] = image
-    place[:, :height, width:] = 0
-    place[:, height:] = 0
+def _pad_pixels(
+    images: Sequence[torch.Tensor], shape: tuple[int, int, int, int], allocate: Allocate
+) -> torch.Tensor:
+    """Write pictures and what is black around them into (B, H, W, C); return (B, C, H, W)."""
+    size = math.prod(shape)
+    padded = allocate(size)[:size].view(shape)
+    # NumPy copies rows of pixels many times faster than torch does.
+    for place, image in zip(padded.numpy(), images, strict=True):
+        height, width = image.shape[1:]
+        place[:height, :width] = image.permute(1, 2, 0).numpy()
+        place[:height, width:] = 0
+        place[height:] = 0
+    return padded.permute(0, 3, 1, 2)
 
 
 def _new(num_bytes: int) -> torch.Tensor:
