@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, get_args
+from typing import ClassVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vrs_wds.errors import ConfigError, DecodeError
-from vrs_wds.images.decode import DEFAULT_MAX_PIXELS, Slot, decode_into
+from vrs_wds.images.coded import DEFAULT_MAX_PIXELS, CodedPicture
+from vrs_wds.images.decode import Slot, decode_picture
 from vrs_wds.images.header import is_image_extension
-from vrs_wds.images.regions import CodedPicture
 from vrs_wds.pipeline.frames import with_picture
 from vrs_wds.pipeline.resize import (
     Fit,
@@ -83,47 +83,63 @@ class Decode(SampleStage):
 
     def decode(self, sample: SampleDict, slot: Slot | None = None) -> SampleDict:
         """Decode one sample; `slot` gives the memory for its picture, if it has some."""
+        parsed = self.parse(sample)
+        return parsed if self.defer else self.finish(parsed, slot)
+
+    def parse(self, sample: SampleDict) -> SampleDict:
+        """Do all but decode the picture: `image` is a `CodedPicture`, whose header was read."""
         where = place_of(sample)
         if isinstance(sample.get("meta"), Meta):
             raise TypeError(f"{where}: was decoded before; leave one Decode out.")
         extension = self._find_image(sample, where)
-        image, size_wh = self._picture(sample, extension, where, slot)
-        decoded: SampleDict = {name: sample[name] for name in sample if name[:2] == "__"}
-        decoded["image"] = image
-        decoded["meta"] = self._meta(sample, size_wh, where)
-        self._add_sidecars(decoded, sample, where)
+        image = _bytes_of(sample, extension, where) or b""
+        coded = CodedPicture.read(
+            image, where=f"{where}: member {extension!r}", max_pixels=self.max_pixels
+        )
+        parsed: SampleDict = {name: sample[name] for name in sample if name[:2] == "__"}
+        parsed["image"] = coded
+        parsed["meta"] = self._meta(sample, coded.size_wh, where)
+        named = self._named_tasks()
+        registered = _registered(tuple(task_names()))
+        for name in registered.tasks if named is None else named:
+            data = _bytes_of(sample, extension_of(name), where)
+            parsed[name] = (
+                None if data is None else decode_sidecar(get_task(name), data, where=where)
+            )
         # A foreign member may be named as a task is; that name is the parsed sidecar's.
-        consumed = _names_of_tasks(tuple(task_names()))
         for name, value in sample.items():
-            if name not in consumed and name != extension:
-                decoded.setdefault(name, value)
-        if self.size is not None and size_wh != self.size and isinstance(image, np.ndarray):
-            return with_picture(decoded, image, fit_frame(size_wh, self.size, self.fit))
-        return decoded
+            if name not in registered.consumed and name != extension and name not in parsed:
+                parsed[name] = value
+        return parsed
 
-    def _picture(
-        self, sample: SampleDict, extension: str, where: str, slot: Slot | None
-    ) -> tuple[NDArray[np.uint8] | CodedPicture, tuple[int, int]]:
-        """Return the picture, resized, and the size that it had; as it is, if it is deferred."""
-        data = _bytes_of(sample, extension, where) or b""
-        member = f"{where}: member {extension!r}"
-        if self.defer:
-            coded = CodedPicture.read(data, where=member, max_pixels=self.max_pixels)
-            return coded, coded.size_wh
-        target, fit = self.size, self.fit
-        options: dict[str, Any] = {"slot": slot}
-        if target is not None:
-            # Only what is decoded to its last size goes straight to where it belongs.
-            options["slot"] = slot and (lambda h, w: slot(h, w) if (w, h) == target else None)
-            if self.filter == "shrunk":
-                options["shrink"] = lambda wh: inner_size(wh, target, fit)
-        image, header = decode_into(data, where=member, max_pixels=self.max_pixels, **options)
-        size_wh = (header.width, header.height)
-        if target is not None and (image.shape[1], image.shape[0]) != target:
-            out = None if slot is None else slot(target[1], target[0])
-            inner = inner_size(size_wh, target, fit)
-            image = resize_rgb(image, target, fit, filter=self.filter, inner_wh=inner, out=out)
-        return image, size_wh
+    def finish(self, parsed: SampleDict, slot: Slot | None = None) -> SampleDict:
+        """Decode the picture of what `parse` has given, which it may change."""
+        coded: CodedPicture = parsed["image"]
+        size_wh = coded.size_wh
+        if self.size is None:
+            parsed["image"] = decode_picture(coded, slot=slot)
+            return parsed
+        image = self._resized(coded, self.size, slot)
+        parsed["image"] = image
+        if size_wh == self.size:
+            return parsed
+        return with_picture(parsed, image, fit_frame(size_wh, self.size, self.fit))
+
+    def _resized(
+        self, coded: CodedPicture, target: tuple[int, int], slot: Slot | None
+    ) -> NDArray[np.uint8]:
+        """Decode a picture and resize it; what is decoded to its last size is put in its slot."""
+        inner = inner_size(coded.size_wh, target, self.fit)
+
+        def last_slot(height: int, width: int) -> NDArray[np.uint8] | None:
+            return slot(height, width) if slot and (width, height) == target else None
+
+        shrink = (lambda _: inner) if self.filter == "shrunk" else None
+        image = decode_picture(coded, slot=last_slot, shrink=shrink)
+        if (image.shape[1], image.shape[0]) == target:
+            return image
+        out = None if slot is None else slot(target[1], target[0])
+        return resize_rgb(image, target, self.fit, filter=self.filter, inner_wh=inner, out=out)
 
     def _named_tasks(self) -> tuple[str, ...] | None:
         if self.tasks is None or self.tasks in ("all", "complete"):
@@ -135,8 +151,8 @@ class Decode(SampleStage):
             found = [self.image_extension] if self.image_extension in sample else []
         else:
             found = [name for name in sample if is_image_extension(name)]
-            # `jpg` beside `mask.png`: the plain extension is the picture.
-            found = [name for name in found if "." not in name] or found
+            if len(found) > 1:  # `jpg` beside `mask.png`: the plain extension is the picture
+                found = [name for name in found if "." not in name] or found
         if len(found) == 1:
             return found[0]
         members = ", ".join(name for name in sample if not name.startswith("__"))
@@ -157,20 +173,19 @@ class Decode(SampleStage):
             )
         return meta
 
-    def _add_sidecars(self, decoded: SampleDict, sample: SampleDict, where: str) -> None:
-        named = self._named_tasks()
-        for name in task_names() if named is None else named:
-            data = _bytes_of(sample, extension_of(name), where)
-            if data is not None:
-                decoded[name] = decode_sidecar(get_task(name), data, where=where)
-            else:
-                decoded[name] = None
+
+@dataclass(frozen=True)
+class _Registered:
+    """The registered tasks, and the names of what `Decode` gives or takes."""
+
+    tasks: tuple[str, ...]
+    consumed: frozenset[str]
 
 
 @lru_cache(maxsize=8)
-def _names_of_tasks(tasks: tuple[str, ...]) -> frozenset[str]:
-    """Return the names of what `Decode` gives or takes."""
-    return frozenset([META_EXTENSION, *tasks, *map(extension_of, tasks)])
+def _registered(tasks: tuple[str, ...]) -> _Registered:
+    names = [META_EXTENSION, *tasks, *map(extension_of, tasks)]
+    return _Registered(tasks, frozenset(names))
 
 
 def _bytes_of(sample: SampleDict, extension: str, where: str) -> bytes | None:
