@@ -87,7 +87,10 @@ class Decode(SampleStage):
         return parsed if self.defer else self.finish(parsed, slot)
 
     def parse(self, sample: SampleDict) -> SampleDict:
-        """Do all but decode the picture: `image` is a `CodedPicture`, whose header was read."""
+        """Do all but decode the picture: `image` is a `CodedPicture`, whose header was read.
+
+        `meta` and the sidecars are already those of the picture as `finish` will make it.
+        """
         where = place_of(sample)
         if isinstance(sample.get("meta"), Meta):
             raise TypeError(f"{where}: was decoded before; leave one Decode out.")
@@ -99,31 +102,27 @@ class Decode(SampleStage):
         parsed: SampleDict = {name: sample[name] for name in sample if name[:2] == "__"}
         parsed["image"] = coded
         parsed["meta"] = self._meta(sample, coded.size_wh, where)
-        named = self._named_tasks()
-        registered = _registered(tuple(task_names()))
-        for name in registered.tasks if named is None else named:
-            data = _bytes_of(sample, extension_of(name), where)
-            parsed[name] = (
-                None if data is None else decode_sidecar(get_task(name), data, where=where)
-            )
+        known = _known_tasks(self._named_tasks(), tuple(task_names()))
+        for name, sidecar in known.sidecars:
+            text = _bytes_of(sample, sidecar, where)
+            task = get_task(name)
+            parsed[name] = None if text is None else decode_sidecar(task, text, where=where)
         # A foreign member may be named as a task is; that name is the parsed sidecar's.
         for name, value in sample.items():
-            if name not in registered.consumed and name != extension and name not in parsed:
+            if name not in known.names and name != extension and name not in parsed:
                 parsed[name] = value
-        return parsed
+        if self.size is None or self.size == coded.size_wh:
+            return parsed
+        return with_picture(parsed, coded, fit_frame(coded.size_wh, self.size, self.fit))
 
     def finish(self, parsed: SampleDict, slot: Slot | None = None) -> SampleDict:
-        """Decode the picture of what `parse` has given, which it may change."""
+        """Decode the picture of what `parse` has given, and put it there."""
         coded: CodedPicture = parsed["image"]
-        size_wh = coded.size_wh
         if self.size is None:
             parsed["image"] = decode_picture(coded, slot=slot)
-            return parsed
-        image = self._resized(coded, self.size, slot)
-        parsed["image"] = image
-        if size_wh == self.size:
-            return parsed
-        return with_picture(parsed, image, fit_frame(size_wh, self.size, self.fit))
+        else:
+            parsed["image"] = self._resized(coded, self.size, slot)
+        return parsed
 
     def _resized(
         self, coded: CodedPicture, target: tuple[int, int], slot: Slot | None
@@ -175,17 +174,20 @@ class Decode(SampleStage):
 
 
 @dataclass(frozen=True)
-class _Registered:
-    """The registered tasks, and the names of what `Decode` gives or takes."""
+class _KnownTasks:
+    """What `Decode` does with the members that it knows."""
 
-    tasks: tuple[str, ...]
-    consumed: frozenset[str]
+    sidecars: tuple[tuple[str, str], ...]
+    """Tasks that are parsed, and their extensions."""
+    names: frozenset[str]
+    """All that is given or taken, for all registered tasks."""
 
 
 @lru_cache(maxsize=8)
-def _registered(tasks: tuple[str, ...]) -> _Registered:
-    names = [META_EXTENSION, *tasks, *map(extension_of, tasks)]
-    return _Registered(tasks, frozenset(names))
+def _known_tasks(named: tuple[str, ...] | None, registered: tuple[str, ...]) -> _KnownTasks:
+    parsed = registered if named is None else named
+    names = [META_EXTENSION, *registered, *map(extension_of, registered)]
+    return _KnownTasks(tuple((name, extension_of(name)) for name in parsed), frozenset(names))
 
 
 def _bytes_of(sample: SampleDict, extension: str, where: str) -> bytes | None:

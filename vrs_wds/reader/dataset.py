@@ -315,39 +315,47 @@ class ShardedDataset:
     ) -> tuple[list[str], list[MemberRequest], list[dict[str, bytes]]]:
         """Return the samples' keys, what to read, and where to put it: in member order."""
         keys, requests, parts = [], [], []
-        sizes = self._shard_sizes
+        first = stop = 0
         for i, number in enumerate(numbers):
-            group, row = self._index.locate(number)
+            if not first <= number < stop:
+                group, first, stop = self._index.locate(number)
+                columns = [
+                    (extension, column)
+                    for column, extension in enumerate(group.extensions)
+                    if wanted is None or extension in wanted
+                ]
+            row, place = number - first, i if item is None else item
             key: str = group.keys[row].as_py()
-            keys.append(key)
+            found = group.places[row].tolist()
+            if row in group.outside:
+                self._refuse_outside(key, columns, found)
             members: dict[str, bytes] = {}
-            for extension, (shard, offset, size, crc) in zip(
-                group.extensions, group.places[row].tolist(), strict=True
-            ):
-                if size != ABSENT and (wanted is None or extension in wanted):
-                    # An index is not to be trusted with sizes.
-                    if (
-                        not 0 <= shard < len(sizes)
-                        or offset < 0
-                        or size < 0
-                        or offset + size > sizes[shard]
-                    ):
-                        raise self._outside(key, extension, shard, offset, size)
+            for extension, column in columns:
+                shard, offset, size, crc = found[column]
+                if size != ABSENT:
                     members[extension] = b""
-                    place = i if item is None else item
                     requests.append(MemberRequest(shard, offset, size, crc, place, extension))
+            keys.append(key)
             parts.append(members)
         return keys, requests, parts
 
-    def _outside(
-        self, key: str, extension: str, shard: int, offset: int, size: int
-    ) -> ManifestError:
-        """Return the error for a member that lies outside of the shards."""
-        return ManifestError(
-            f"{self._store.url_of(self._manifest.vrs_wds.index.url)}: sample {key!r}: member "
-            f"{extension!r} lies outside of its shard (shard {shard}, offset {offset:,}, size "
-            f"{size:,}). Make the index anew with `vrs-wds index --overwrite`."
-        )
+    def _refuse_outside(
+        self, key: str, columns: Iterable[tuple[str, int]], found: Sequence[Sequence[int]]
+    ) -> None:
+        """Raise for a wanted member that lies outside of the shards."""
+        sizes = self._shard_sizes
+        for extension, column in columns:
+            shard, offset, size, _ = found[column]
+            is_inside = (
+                0 <= shard < len(sizes) and offset >= 0 and 0 <= size <= sizes[shard] - offset
+            )
+            if size != ABSENT and not is_inside:
+                raise ManifestError(
+                    f"{self._store.url_of(self._manifest.vrs_wds.index.url)}: sample {key!r}: "
+                    f"member {extension!r} lies outside of its shard (shard {shard}, offset "
+                    f"{offset:,}, size {size:,}). Make the index anew with `vrs-wds index "
+                    "--overwrite`."
+                )
 
     def _shard_url(self, shard: int) -> str:
         url = self._urls.get(shard)
