@@ -5,7 +5,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import islice
 from typing import Any, TypeVar, cast
 
@@ -18,7 +17,6 @@ from vrs_wds.pipeline.decode import Decode
 from vrs_wds.pipeline.faults import BadSample, bad_sample
 from vrs_wds.pipeline.stage import SampleDict, SampleStage, place_of
 from vrs_wds.reader.dataset import ShardedDataset
-from vrs_wds.storage.reading import reading_of
 from vrs_wds.tasks.registry import get_task
 
 T = TypeVar("T")
@@ -28,11 +26,6 @@ Example = tuple[int, int]
 """Place of a sample in the dataset, and which of its examples."""
 Outcome = list[SampleDict] | BadSample
 """What became of a sample: none, one or several; or why it could not be used."""
-
-_RUN_BYTES = 1280 * 1024
-"""Bytes read from a disk before they are decoded: about what a processor's second cache holds."""
-_LARGE_BYTES = 128 * 1024
-"""Larger samples are read one by one: glibc gives their memory back to the system each time."""
 
 
 @dataclass(frozen=True)
@@ -108,26 +101,13 @@ class ChunkReader:
     def _read(self, places: Sequence[int]) -> Iterator[list[SampleDict | BadSample]]:
         """Yield what is best read at once; if that fails, one by one, to tell the bad."""
         source = self.dataset if self.source is None else self.source
-        for run in even_runs(places, self._samples_at_once(len(places))):
+        for run in source.runs(places, len(places)):
             try:
                 samples = source.get_many(run, extensions=self.extensions)
             except SampleError:
                 yield [self._read_one(place) for place in run]
             else:
                 yield [sample.to_dict() for sample in samples]
-
-    def _samples_at_once(self, most: int) -> int:
-        """Return how many samples should be read before they are decoded."""
-        if self.source is not None or not reading_of(self.dataset.store).one_by_one:
-            return most
-        # What is read from a disk just before it is decoded is still in the processor's cache.
-        return self._run_samples
-
-    @cached_property
-    def _run_samples(self) -> int:
-        manifest = self.dataset.manifest
-        mean_bytes = max(1, manifest.num_bytes // max(1, manifest.vrs_wds.num_samples))
-        return 1 if mean_bytes > _LARGE_BYTES else _RUN_BYTES // mean_bytes
 
     def _read_one(self, place: int) -> SampleDict | BadSample:
         try:
@@ -214,16 +194,6 @@ def _steps_of(stage: SampleStage) -> list[_Step]:
 def chunked(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """Cut a sequence into runs of `size`."""
     return (items[start : start + size] for start in range(0, len(items), size))
-
-
-def even_runs(items: Sequence[T], max_size: int) -> Iterator[Sequence[T]]:
-    """Cut a sequence into as few runs as that takes, of about equal size.
-
-    >>> list(even_runs([0, 1, 2, 3, 4], 4))
-    [[0, 1, 2], [3, 4]]
-    """
-    count = -(-len(items) // max(1, max_size))
-    return chunked(items, -(-len(items) // max(1, count)))
 
 
 def map_in_threads(

@@ -3,6 +3,7 @@
 import operator
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any, SupportsIndex, overload
 
 import numpy as np
@@ -19,12 +20,17 @@ from vrs_wds.shard.index_table import ABSENT, count_column
 from vrs_wds.shard.manifest import Manifest, decode_manifest
 from vrs_wds.shard.names import manifest_name
 from vrs_wds.storage.open import open_store
+from vrs_wds.storage.reading import reading_of
 from vrs_wds.storage.store import Location, Store
 from vrs_wds.tasks.registry import get_task, resolve_tasks, task_names
 from vrs_wds.tasks.sidecars import META_EXTENSION, decode_meta, decode_sidecar, extension_of
 
 _ITER_CHUNK = 64
-"""Samples that iteration reads at once."""
+"""The most samples that iteration reads at once."""
+_RUN_BYTES = 1280 * 1024
+"""Bytes read at once from a disk: about what a processor's second cache holds."""
+_LARGE_BYTES = 128 * 1024
+"""Larger samples are read one by one: glibc gives their memory back to the system each time."""
 
 
 def open_dataset(url: Location, split: str | None = None) -> "ShardedDataset":
@@ -141,8 +147,30 @@ class ShardedDataset:
 
     def __iter__(self) -> Iterator[Sample]:
         """Read every sample in order, some at once."""
-        for start in range(0, len(self), _ITER_CHUNK):
-            yield from self.get_many(range(start, min(start + _ITER_CHUNK, len(self))))
+        for run in self.runs(range(len(self)), _ITER_CHUNK):
+            yield from self.get_many(run)
+
+    def runs(self, places: Sequence[int], max_size: int) -> Iterator[Sequence[int]]:
+        """Cut places into runs that are best read at once before their samples are used.
+
+        What is read from a disk just before it is used is still in the processor's cache; from any
+        other store, the more at once the better.
+
+        Args:
+            places: Places of samples, or whatever stands for samples.
+            max_size: The most samples of a run.
+        """
+        most = max_size
+        if reading_of(self._source).one_by_one:
+            most = min(max_size, self._samples_at_once)
+        count = -(-len(places) // most)
+        size = -(-len(places) // max(1, count))
+        return (places[start : start + size] for start in range(0, len(places), max(1, size)))
+
+    @cached_property
+    def _samples_at_once(self) -> int:
+        mean_bytes = self._manifest.num_bytes // max(1, self._manifest.vrs_wds.num_samples)
+        return 1 if mean_bytes > _LARGE_BYTES else _RUN_BYTES // max(1, mean_bytes)
 
     def __contains__(self, key: object) -> bool:
         """Tell whether there is a sample of that key."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -103,11 +104,8 @@ def read_members(
         ChecksumMismatch: if a member's bytes are not those that were written.
     """
     reading = reading_of(source)
-
-    def fetch(planned: MemberRange) -> bytes:
-        return _fetch(source, shards[planned.shard], planned.start, planned.stop)
-
     ranges = coalesce(requests, reading)
+    fetch = partial(_fetch, source, shards)
     side_by_side = min(reading.requests, len(ranges))
     fetched = _side_by_side(fetch, ranges, side_by_side) if side_by_side > 1 else map(fetch, ranges)
     for planned, data in zip(ranges, fetched, strict=True):
@@ -121,9 +119,10 @@ def read_members(
             members[request.sample][request.extension] = member
 
 
-def _fetch(source: RangeSource, name: str, start: int, stop: int) -> bytes:
+def _fetch(source: RangeSource, shards: Sequence[str], planned: MemberRange) -> bytes:
+    name, start = shards[planned.shard], planned.start
     try:
-        return source.get_range(name, start, stop - start)
+        return source.get_range(name, start, planned.stop - start)
     except FileNotFoundError as error:
         raise ShardNotFound(
             f"{source.url_of(name)}: the manifest names this shard, but it is not there. Fetch "
