@@ -18,8 +18,8 @@ from vrs_wds.tasks.sidecars import (
     decode_sidecar,
     encode_meta,
     encode_sidecar,
-    extension_of,
 )
+from vrs_wds.tasks.task import extension_of
 from vrs_wds.tasks.vqa import VQA, QAPair
 
 # JSON is UTF-8, which has no lone surrogates.

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar, get_args
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,9 @@ from vrs_wds.pipeline.resize import (
 )
 from vrs_wds.pipeline.stage import SampleDict, SampleStage, place_of
 from vrs_wds.tasks.meta import Meta
-from vrs_wds.tasks.registry import get_task, task_names
-from vrs_wds.tasks.sidecars import META_EXTENSION, decode_meta, decode_sidecar, extension_of
+from vrs_wds.tasks.registry import get_task, registered_tasks
+from vrs_wds.tasks.sidecars import META_EXTENSION, decode_meta, decode_sidecar
+from vrs_wds.tasks.task import Task
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,15 +103,18 @@ class Decode(SampleStage):
         parsed: SampleDict = {name: sample[name] for name in sample if name[:2] == "__"}
         parsed["image"] = coded
         parsed["meta"] = self._meta(sample, coded.size_wh, where)
-        known = _known_tasks(self._named_tasks(), tuple(task_names()))
-        for name, sidecar in known.sidecars:
-            text = _bytes_of(sample, sidecar, where)
-            task = get_task(name)
-            parsed[name] = None if text is None else decode_sidecar(task, text, where=where)
+        known = _known_tasks(self._named_tasks(), registered_tasks())
+        for task in known.tasks:
+            text = sample.get(task.extension)
+            if text is not None:
+                if not isinstance(text, bytes):
+                    raise _not_bytes(text, task.extension, where)
+                text = decode_sidecar(task, text, where=where)
+            parsed[task.name] = text
         # A foreign member may be named as a task is; that name is the parsed sidecar's.
-        for name, value in sample.items():
+        for name in sample:
             if name not in known.names and name != extension and name not in parsed:
-                parsed[name] = value
+                parsed[name] = sample[name]
         if self.size is None or self.size == coded.size_wh:
             return parsed
         return with_picture(parsed, coded, fit_frame(coded.size_wh, self.size, self.fit))
@@ -177,24 +181,28 @@ class Decode(SampleStage):
 class _KnownTasks:
     """What `Decode` does with the members that it knows."""
 
-    sidecars: tuple[tuple[str, str], ...]
-    """Tasks that are parsed, and their extensions."""
+    tasks: tuple[Task[Any], ...]
+    """Those whose sidecars are parsed."""
     names: frozenset[str]
     """All that is given or taken, for all registered tasks."""
 
 
 @lru_cache(maxsize=8)
-def _known_tasks(named: tuple[str, ...] | None, registered: tuple[str, ...]) -> _KnownTasks:
-    parsed = registered if named is None else named
-    names = [META_EXTENSION, *registered, *map(extension_of, registered)]
-    return _KnownTasks(tuple((name, extension_of(name)) for name in parsed), frozenset(names))
+def _known_tasks(named: tuple[str, ...] | None, registered: tuple[Task[Any], ...]) -> _KnownTasks:
+    names = [name for task in registered for name in (task.name, task.extension)]
+    parsed = registered if named is None else tuple(get_task(name) for name in named)
+    return _KnownTasks(parsed, frozenset([META_EXTENSION, *names]))
 
 
 def _bytes_of(sample: SampleDict, extension: str, where: str) -> bytes | None:
     data = sample.get(extension)
     if data is None or isinstance(data, bytes):
         return data
-    raise TypeError(
+    raise _not_bytes(data, extension, where)
+
+
+def _not_bytes(data: object, extension: str, where: str) -> TypeError:
+    return TypeError(
         f"{where}: Decode needs the bytes of member {extension!r}, got {type(data).__name__}: it "
         "was decoded before. Leave webdataset's .decode() out, or name by `only=` what it decodes."
     )

@@ -23,7 +23,8 @@ from vrs_wds.storage.open import open_store
 from vrs_wds.storage.reading import reading_of
 from vrs_wds.storage.store import Location, Store
 from vrs_wds.tasks.registry import get_task, resolve_tasks, task_names
-from vrs_wds.tasks.sidecars import META_EXTENSION, decode_meta, decode_sidecar, extension_of
+from vrs_wds.tasks.sidecars import META_EXTENSION, decode_meta, decode_sidecar
+from vrs_wds.tasks.task import Task, extension_of
 
 _ITER_CHUNK = 64
 """The most samples that iteration reads at once."""
@@ -231,10 +232,9 @@ class ShardedDataset:
     ) -> list[dict[str, Any]]:
         """Read the sidecars of several samples at once; see `metadata`."""
         names = resolve_tasks(tasks, self.tasks)
-        extensions = [META_EXTENSION, *map(extension_of, names)]
-        return [
-            parse_metadata(sample, names) for sample in self.get_many(places, extensions=extensions)
-        ]
+        samples = self.get_many(places, extensions=[META_EXTENSION, *map(extension_of, names)])
+        chosen = [get_task(name) for name in names]
+        return [parse_metadata(sample, chosen) for sample in samples]
 
     def members_of(
         self, places: Iterable[int], extensions: Iterable[str] | None, *, item: int
@@ -418,18 +418,19 @@ class ShardedDataset:
         return table(f"ShardedDataset {self.url}", rows)
 
 
-def parse_metadata(sample: Sample, tasks: Sequence[str]) -> dict[str, Any]:
+def parse_metadata(sample: Sample, tasks: Iterable[Task[Any]]) -> dict[str, Any]:
     """Parse the sidecars of a sample; see `ShardedDataset.metadata`."""
     where = f"{sample.url}: sample {sample.key!r}"
-    meta = sample.members.get(META_EXTENSION)
+    members = sample.members
+    meta = members.get(META_EXTENSION)
     parsed: dict[str, Any] = {
         "__key__": sample.key,
         "__url__": sample.url,
         "meta": None if meta is None else decode_meta(meta, where=where),
     }
     for task in tasks:
-        data = sample.members.get(extension_of(task))
-        parsed[task] = None if data is None else decode_sidecar(get_task(task), data, where=where)
+        data = members.get(task.extension)
+        parsed[task.name] = None if data is None else decode_sidecar(task, data, where=where)
     return parsed
 
 

@@ -29,7 +29,8 @@ from vrs_wds.shard.manifest import (
 from vrs_wds.shard.names import CARD_NAME, index_name, manifest_name
 from vrs_wds.storage.store import Store, StoreWriter
 from vrs_wds.tasks.registry import get_task, task_names
-from vrs_wds.tasks.sidecars import META_EXTENSION, extension_of
+from vrs_wds.tasks.sidecars import META_EXTENSION
+from vrs_wds.tasks.task import extension_of
 from vrs_wds.writer.card import make_card
 from vrs_wds.writer.staging import Staging
 

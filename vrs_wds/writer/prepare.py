@@ -12,7 +12,8 @@ from vrs_wds.images.header import ImageHeader, is_image_extension, read_header
 from vrs_wds.sample import SourceSample, check_key, name_to_key
 from vrs_wds.tasks.meta import Meta
 from vrs_wds.tasks.registry import get_task, resolve_tasks, task_names
-from vrs_wds.tasks.sidecars import META_EXTENSION, encode_meta, encode_sidecar, extension_of
+from vrs_wds.tasks.sidecars import META_EXTENSION, encode_meta, encode_sidecar
+from vrs_wds.tasks.task import extension_of
 from vrs_wds.writer.options import ImageOptions, ShardConfig
 
 
