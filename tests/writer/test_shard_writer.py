@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vrs_wds.shard.checksums import crc32c
 from vrs_wds.writer import shard_writer
-from vrs_wds.writer.background_hash import THREAD_NAME
+from vrs_wds.writer.background import THREAD_NAME
 from vrs_wds.writer.prepare import PreparedSample
 from vrs_wds.writer.shard_writer import PIECE_BYTES, ShardWriter, packed_bytes
 
@@ -51,6 +51,7 @@ def test_a_shard_is_a_tar_and_its_rows_say_where(samples: list[list[int]], piece
         given = [prepared(f"{'d/' * 60 * (i % 2)}s{i}", *s) for i, s in enumerate(samples)]
         for sample in given:
             writer.add(sample)
+        writer.end()
         info = writer.close("train-000000.tar")
     finally:
         shard_writer.PIECE_BYTES = before  # type: ignore[misc]
@@ -81,6 +82,7 @@ def test_pieces_are_large_and_large_members_are_not_copied() -> None:
         writer.add(prepared(f"s{i}", PIECE_BYTES // 30))
     large = prepared("large", 3, PIECE_BYTES, 5)
     writer.add(large)
+    writer.end()
     writer.close("x")
 
     assert len(collected.pieces) < 9
@@ -110,6 +112,7 @@ def test_a_store_that_fails_leaves_no_thread() -> None:
     with pytest.raises(OSError, match="No space left"):
         for i in range(100):
             writer.add(prepared(f"s{i}", PIECE_BYTES // 4))
+    writer.stop()
     for thread in threading.enumerate():
         if thread.name == THREAD_NAME:
             thread.join(timeout=60)

@@ -169,9 +169,11 @@ def _full_table(
     """Set the shard's number, and add the columns that other shards have and this one lacks."""
     shard = pa.array([number] * table.num_rows, pa.int32())
     numbered = {"shard", *(member_column(extension, "shard") for extension in extensions)}
-    blank_row = IndexRow(key="", offset=0, size=0, members={})
-    blank = make_table([blank_row] * table.num_rows, number, extensions, tasks)
     there = set(table.schema.names)
+    blank = table
+    if not there.issuperset(schema.names):
+        blank_row = IndexRow(key="", offset=0, size=0, members={})
+        blank = make_table([blank_row] * table.num_rows, number, extensions, tasks)
     columns = [
         shard if name in numbered else table[name] if name in there else blank[name]
         for name in schema.names

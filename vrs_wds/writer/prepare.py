@@ -1,6 +1,7 @@
 """One source sample to the members of a sample in a shard. Pure; runs in worker processes."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -121,7 +122,8 @@ def _prepare_sidecars(
                 f"{where}: annotations for the unknown task {name!r}; registered are "
                 f"{', '.join(registered)}. Register it with vrs_wds.register_task."
             )
-    for name in sorted(resolve_tasks(config.tasks, registered)):
+    tasks = config.tasks if isinstance(config.tasks, str) else tuple(config.tasks)
+    for name in _tasks_to_write(tasks, tuple(registered)):
         task = get_task(name)
         value = sample.annotations.get(name)
         if value is None and config.sidecars.missing == "omit":
@@ -139,3 +141,9 @@ def _prepare_sidecars(
             )
         facts.update(found)
     return members, counts, facts
+
+
+@lru_cache(maxsize=16)
+def _tasks_to_write(tasks: str | tuple[str, ...], registered: tuple[str, ...]) -> list[str]:
+    """Return the names of tasks in member order; the same for sample after sample."""
+    return sorted(resolve_tasks(tasks, registered))
