@@ -111,13 +111,6 @@ def make_headers(key: str, members: Sequence[tuple[str, bytes]]) -> list[bytes]:
     return headers
 
 
-def member_bytes(name: str, size: int) -> int:
-    """Return how many bytes a member takes in a shard: header, data and padding."""
-    if len(name) <= _SHORT_NAME and name.isascii():
-        return BLOCK + size + padding(size)
-    return len(make_header(name, size)) + size + padding(size)
-
-
 def parse_header(block: bytes, *, where: str) -> TarHeader | None:
     """Read one header block; None for a zero block.
 

@@ -13,7 +13,7 @@ from vrs_wds.writer.finishing import Finishing
 from vrs_wds.writer.journal import Journal, ShardEntry, Span
 from vrs_wds.writer.options import ShardConfig
 from vrs_wds.writer.prepare import PreparedSample
-from vrs_wds.writer.shard_writer import ShardWriter, packed_bytes
+from vrs_wds.writer.shard_writer import ShardWriter
 from vrs_wds.writer.staging import Place, Staging
 
 
@@ -89,12 +89,13 @@ class Packer:
         sample: PreparedSample | None = first
         last = first
         name = self.staging.shard(Place(span.block, span.part), self.writer)
-        shard = ShardWriter(stack.enter_context(self.store.open_writer(name)))
+        shard = ShardWriter(
+            stack.enter_context(self.store.open_writer(name)),
+            max_samples=options.max_samples,
+            max_bytes=options.max_bytes,
+        )
         stack.callback(shard.stop)
-        while sample is not None and shard.fits(
-            packed_bytes(sample), max_samples=options.max_samples, max_bytes=options.max_bytes
-        ):
-            shard.add(sample)
+        while sample is not None and shard.add(sample):
             last, sample = sample, next(samples, None)
         shard.end()
         return _Packed(

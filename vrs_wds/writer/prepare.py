@@ -115,6 +115,7 @@ def _prepare_sidecars(
     members: list[tuple[str, bytes]] = []
     counts: dict[str, int] = {}
     facts: dict[str, Any] = {}
+    chosen = config.tasks if isinstance(config.tasks, str) else tuple(config.tasks)
     registered = task_names()
     for name in sample.annotations:
         if name not in registered:
@@ -122,8 +123,7 @@ def _prepare_sidecars(
                 f"{where}: annotations for the unknown task {name!r}; registered are "
                 f"{', '.join(registered)}. Register it with vrs_wds.register_task."
             )
-    tasks = config.tasks if isinstance(config.tasks, str) else tuple(config.tasks)
-    for name in _tasks_to_write(tasks, tuple(registered)):
+    for name, extension in _sidecars_to_write(chosen, tuple(registered)):
         task = get_task(name)
         value = sample.annotations.get(name)
         if value is None and config.sidecars.missing == "omit":
@@ -131,7 +131,7 @@ def _prepare_sidecars(
         sidecar, data = encode_sidecar(
             task, task.empty() if value is None else value, where=where, size_wh=size_wh
         )
-        members.append((extension_of(name), data))
+        members.append((extension, data))
         counts[name] = task.count(sidecar)
         found = task.facts(sidecar)
         if found.keys() != task.fact_kinds.keys():
@@ -144,6 +144,8 @@ def _prepare_sidecars(
 
 
 @lru_cache(maxsize=16)
-def _tasks_to_write(tasks: str | tuple[str, ...], registered: tuple[str, ...]) -> list[str]:
-    """Return the names of tasks in member order; the same for sample after sample."""
-    return sorted(resolve_tasks(tasks, registered))
+def _sidecars_to_write(
+    chosen: str | tuple[str, ...], registered: tuple[str, ...]
+) -> list[tuple[str, str]]:
+    """Return tasks with their extensions, in member order; the same for every sample."""
+    return [(name, extension_of(name)) for name in sorted(resolve_tasks(chosen, registered))]

@@ -6,7 +6,7 @@ from typing import Final
 from vrs_wds.shard.checksums import crc32c
 from vrs_wds.shard.index_table import IndexRow, MemberPlace
 from vrs_wds.shard.manifest import ShardInfo
-from vrs_wds.shard.tar_header import BLOCK, END_OF_ARCHIVE, make_headers, member_bytes
+from vrs_wds.shard.tar_header import BLOCK, END_OF_ARCHIVE, make_headers
 from vrs_wds.storage.store import StoreWriter
 from vrs_wds.writer.background import Background
 from vrs_wds.writer.prepare import PreparedSample
@@ -22,19 +22,16 @@ _FILLERS: Final = tuple(bytes(-size % BLOCK) for size in range(BLOCK))
 """What follows data of this size, modulo a block."""
 
 
-def packed_bytes(sample: PreparedSample) -> int:
-    """Return how many bytes a sample takes in a shard."""
-    return sum([member_bytes(f"{sample.key}.{ext}", len(data)) for ext, data in sample.members])
-
-
 class ShardWriter:
     """Writes samples to a shard, and keeps the rows of its index.
 
-    `add` each sample, then `end`; both in one thread. Then `close`, in any thread. To give up at
-    any time: `stop`.
+    `add` samples, as long as they fit, then `end`; both in one thread. Then `close`, in any thread.
+    To give up at any time: `stop`.
     """
 
-    def __init__(self, writer: StoreWriter) -> None:
+    def __init__(self, writer: StoreWriter, *, max_samples: int, max_bytes: int) -> None:
+        self._max_samples = max_samples
+        self._max_bytes = max_bytes
         self.rows: list[IndexRow] = []
         self._size = 0
         self._gathered: list[bytes] = []
@@ -44,32 +41,32 @@ class ShardWriter:
         takers = (self._sha256.update, self._md5.update, writer.write)
         self._works = [Background(take) for take in takers]
 
-    def fits(self, size: int, *, max_samples: int, max_bytes: int) -> bool:
-        """Tell whether a sample of `size` packed bytes still fits; the first always does."""
-        if not self.rows:
-            return True
-        total = self._size + size + len(END_OF_ARCHIVE)
-        return len(self.rows) < max_samples and total <= max_bytes
-
-    def add(self, sample: PreparedSample) -> None:
-        """Append a sample."""
+    def add(self, sample: PreparedSample) -> bool:
+        """Append a sample; tell whether it fitted. The first always does."""
+        members = sample.members
+        headers = make_headers(sample.key, members)
+        parts: list[bytes] = []
+        for header, (_, data) in zip(headers, members, strict=True):
+            parts += (header, data, _FILLERS[len(data) % BLOCK])
+        size = sum(map(len, parts))
+        if self.rows and (
+            len(self.rows) >= self._max_samples
+            or self._size + size + len(END_OF_ARCHIVE) > self._max_bytes
+        ):
+            return False
+        self._gathered += parts
         offset = position = self._size
         places = {}
-        gathered = self._gathered
-        headers = make_headers(sample.key, sample.members)
-        for header, (extension, data) in zip(headers, sample.members, strict=True):
-            size = len(data)
-            filler = _FILLERS[size % BLOCK]
+        for header, (extension, data) in zip(headers, members, strict=True):
             position += len(header)
-            places[extension] = MemberPlace(position, size, crc32c(data))
-            position += size + len(filler)
-            gathered += (header, data, filler)
+            places[extension] = MemberPlace(position, len(data), crc32c(data))
+            position += len(data) + -len(data) % BLOCK
         self._size = position
         self.rows.append(
             IndexRow(
                 key=sample.key,
                 offset=offset,
-                size=position - offset,
+                size=size,
                 members=places,
                 width=sample.width,
                 height=sample.height,
@@ -80,6 +77,7 @@ class ShardWriter:
         )
         if position - self._written >= PIECE_BYTES:
             self._flush()
+        return True
 
     def end(self) -> None:
         """Hand over the last samples and the end of the tar."""
