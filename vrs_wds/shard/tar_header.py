@@ -41,10 +41,14 @@ _HEADER = (
     + b"%b"  # prefix
     + bytes(12)
 )
-_SHORT = _HEADER.replace(b"%b" + bytes(100), REGULAR + bytes(100)).replace(
-    b"%b" + bytes(12), bytes(155 + 12)
+_SHORT = (
+    _HEADER.replace(b"%b\x00", b"%011o\x00", 1)
+    .replace(b"%b" + bytes(100), REGULAR + bytes(100))
+    .replace(b"%b" + bytes(12), bytes(155 + 12))
 )
 """Of a regular member with a short name: what is left are name, size and checksum."""
+_DIGIT_SUMS = tuple(sum(map(int, f"{number:o}")) for number in range(4096))
+"""Of numbers of four octal digits; a size has three such parts."""
 # Sum of all bytes but name, size, type flag and prefix; those of the checksum count as spaces.
 _FIXED_SUM = sum(_HEADER % (b"", b"", 0, b"", b"")) - 6 * ord("0") + 7 * ord(" ")
 _NO_PREFIX = bytes(155)
@@ -97,7 +101,7 @@ def make_headers(key: str, members: Sequence[tuple[str, bytes]]) -> list[bytes]:
     All of a sample's names begin with its key, so its bytes are added up once.
     """
     stem = key.encode("utf-8") + b"."
-    stem_sum = _FIXED_SUM + REGULAR[0] + sum(stem)
+    stem_sum = _FIXED_SUM + 11 * ord("0") + REGULAR[0] + sum(stem)
     headers = []
     for extension, data in members:
         end, end_sum = _encode_extension(extension)
@@ -105,9 +109,11 @@ def make_headers(key: str, members: Sequence[tuple[str, bytes]]) -> list[bytes]:
         if len(stem) + len(end) > _SHORT_NAME or size > MAX_MEMBER_BYTES:
             headers.append(make_header(f"{key}.{extension}", size))
             continue
-        digits = b"%011o" % size
-        checksum = stem_sum + end_sum + sum(digits)
-        headers.append(_SHORT % ((stem + end).ljust(_SHORT_NAME, b"\x00"), digits, checksum))
+        digits_sum = (
+            _DIGIT_SUMS[size & 4095] + _DIGIT_SUMS[size >> 12 & 4095] + _DIGIT_SUMS[size >> 24]
+        )
+        name = (stem + end).ljust(_SHORT_NAME, b"\x00")
+        headers.append(_SHORT % (name, size, stem_sum + end_sum + digits_sum))
     return headers
 
 

@@ -8,8 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vrs_wds.shard.index_table import (
+    ABSENT,
     FOOTER_TAIL,
     IndexRow,
+    count_column,
     footer_size,
     make_schema,
     make_table,
@@ -50,16 +52,15 @@ def describe_rows(
     rows: Sequence[IndexRow],
 ) -> tuple[pa.Table, tuple[str, ...], dict[str, tuple[int, int]]]:
     """Return a shard's rows as a table, its extensions in member order, and its tasks."""
-    extensions = _member_order({extension for row in rows for extension in row.members})
-    tasks = sorted({task for row in rows for task in row.counts})
-    counts = {
-        task: (
-            sum(task in row.counts for row in rows),
-            sum(row.counts.get(task, 0) for row in rows),
-        )
-        for task in tasks
-    }
-    return make_table(rows, 0, extensions, tasks), extensions, counts
+    extensions = _member_order(set[str]().union(*[row.members for row in rows]))
+    tasks = sorted(set[str]().union(*[row.counts for row in rows]))
+    table = make_table(rows, 0, extensions, tasks)
+    counts = {}
+    for task in tasks:
+        column = table[count_column(task)].to_numpy()
+        there = column[column != ABSENT]
+        counts[task] = (len(there), int(there.sum()))
+    return table, extensions, counts
 
 
 def write_index(store: Store, split: str, shards: Sequence[CompleteShard]) -> FileInfo:

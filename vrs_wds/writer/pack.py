@@ -112,9 +112,9 @@ class Packer:
     def _complete(self, packed: "_Packed", check: Callable[[], None], stack: ExitStack) -> None:
         """Let a shard appear, and enter it into the journal."""
         with stack:
+            rows, extensions, tasks = describe_rows(packed.shard.rows)
             info = packed.shard.close(packed.name)
             check()
-        rows, extensions, tasks = describe_rows(packed.shard.rows)
         entry = ShardEntry(
             block=packed.place.block,
             part=packed.place.part,
