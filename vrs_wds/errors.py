@@ -33,6 +33,9 @@ mistake in code or configuration and is never skipped.
 Each error takes one string, so that it survives the way from a worker process.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class VrsWdsError(Exception):
     """Base of every error that this package raises on purpose."""
@@ -137,16 +140,11 @@ class DecodeError(SampleError, ValueError):
     """An image cannot be decoded to RGB uint8; the message names shard and key."""
 
 
-class noting:
+@contextmanager
+def noting(place: str) -> Iterator[None]:
     """Add to every exception that passes what was being loaded; it passes all the same."""
-
-    def __init__(self, place: str) -> None:
-        self._place = place
-
-    def __enter__(self) -> None:
-        """Begin to load."""
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        """Add the note."""
-        if isinstance(error, Exception):
-            error.add_note(f"while loading {self._place}")
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"while loading {place}")
+        raise
