@@ -44,10 +44,7 @@ def encode_sidecar(
         SidecarError: if the value does not fit.
     """
     try:
-        # A Struct is taken apart first: its fields may hold what its types forbid.
-        sidecar = msgspec.convert(
-            msgspec.to_builtins(value, enc_hook=_plain, order="deterministic"), task.schema
-        )
+        sidecar = _convert(value, task.schema)
         task.check(sidecar, size_wh)
         data = _ENCODER.encode(sidecar)
         if b"null" in data:  # None, or a number that is not finite
@@ -121,6 +118,23 @@ def decode_meta(data: bytes, *, where: str) -> Meta:
     except (ValueError, RecursionError) as error:
         raise _sidecar_error(error, "meta", where) from error
     raise _too_large(len(data), "meta", where)
+
+
+def _convert(value: object, schema: type[msgspec.Struct]) -> Any:  # noqa: ANN401
+    """Convert a Struct, or plain values; a Struct's fields may hold what its types forbid.
+
+    So a value is taken apart first. Half of that time goes into the order of sets and dicts. It is
+    saved where what comes out equals what went in: then there was no set. What is wrong is named in
+    order, too.
+    """
+    try:
+        plain = msgspec.to_builtins(value, enc_hook=_plain)
+        sidecar = msgspec.convert(plain, schema)
+        if plain == value or sidecar == value:
+            return sidecar
+    except (ValueError, TypeError, RuntimeError):  # arrays and tensors cannot be compared so
+        pass
+    return msgspec.convert(_to_plain(value), schema)
 
 
 def _to_plain(value: object) -> Any:  # noqa: ANN401
