@@ -118,7 +118,8 @@ def measure_row(row: str, folder: Path, rounds: int) -> None:
 
 def compare_filters(folder: Path) -> None:
     """Print the PSNR of resize filters, mean and least."""
-    from vrs_wds.images.decode import decode_into
+    from vrs_wds.images.coded import CodedPicture
+    from vrs_wds.images.decode import decode_picture
     from vrs_wds.pipeline.resize import resize_rgb
 
     for side in (256, 200, 128):
@@ -129,8 +130,8 @@ def compare_filters(folder: Path) -> None:
         ratios: dict[str, list[float]] = {"shrunk": [], "triangle": []}
         for path in sorted((folder / "jpeg").iterdir()):
             data, target = path.read_bytes(), (side, side)
-            full, _ = decode_into(data, where=path.name)
-            small, _ = decode_into(data, where=path.name, shrink=shrink)
+            picture = CodedPicture.read(data, where=path.name)
+            full, small = decode_picture(picture), decode_picture(picture, shrink=shrink)
             mean = resize_rgb(full, target, filter="area").astype(float)
             for name, image in (("shrunk", small), ("triangle", full)):
                 error = np.mean((resize_rgb(image, target) - mean) ** 2)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.rows import LIMIT, NOT_AVAILABLE, ROWS, Row
+from benchmarks.rows import LIMIT, ROWS, Row
 from benchmarks.summary import Line, judge, summarise
 
 Results = dict[str, Any]
@@ -131,7 +131,7 @@ def other_lines(row: Row, results: Results) -> list[str]:
             f"alone {run['consumer']:.3f} s, both {run['both']:.3f} s: {run['share']:.2f}"
             for run in found
         ]
-    return [NOT_AVAILABLE[row.name]] if row.name in NOT_AVAILABLE else []
+    return []
 
 
 def verdict_lines(row: Row, results: Results) -> list[str]:

@@ -96,7 +96,7 @@ ROWS = (
         "128 x 128 out of a JPEG of 1024, one a picture",
         "jpeg1024",
         320,
-        (THE_LIMIT, Method("ours, whole decode", "ours", "ours")),
+        (THE_LIMIT, OURS),
         {LIMIT: 2.0},
     ),
     Row(
@@ -158,8 +158,6 @@ ROWS = (
         once=True,
     ),
 )
-NOT_AVAILABLE = {"crop": "ours decodes whole pictures: there is no decoder of regions yet"}
-"""What a row should compare and cannot."""
 
 
 def peers() -> list[str]:

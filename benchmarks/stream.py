@@ -79,7 +79,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--samples", type=int, help="samples of every row")
     parser.add_argument("--threads", type=int, default=2, help="threads or workers, and cores")
-    parser.add_argument("--min-seconds", type=float, default=1.5, help="passes are repeated")
+    parser.add_argument("--min-seconds", type=float, default=4.0, help="passes are repeated")
     parser.add_argument("--patience", type=float, default=0, help="seconds to wait for quiet")
     parser.add_argument("--machine", default=f"{os.cpu_count()} {platform.machine()} cores")
     parser.add_argument(

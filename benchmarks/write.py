@@ -41,6 +41,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 NUM_PICTURES = 32
@@ -132,16 +133,16 @@ def write_ours_unhashed(source: MemorySource, out: str, finished: Path) -> None:
     from vrs_wds.writer import shard_writer
 
     class NoHash:
-        def __init__(self, hash: object) -> None:
-            pass
-
         def update(self, data: bytes) -> None:
             pass
 
         def hexdigest(self) -> str:
             return ""
 
-    vars(shard_writer)["BackgroundHash"] = NoHash
+    def no_hash(**options: object) -> NoHash:
+        return NoHash()
+
+    vars(shard_writer)["hashlib"] = SimpleNamespace(sha256=no_hash, md5=no_hash)
     write_ours(source, out, finished)
 
 

@@ -14,6 +14,8 @@ from vrs_wds.errors import KeyFormatError
 from vrs_wds.markup import beside, picture, table
 
 _KEY = re.compile(r"[A-Za-z0-9_\-]+(?:/[A-Za-z0-9_\-]+)*")
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
+"""Names that are keys as they are; nearly all."""
 _ESCAPED = re.compile(rb"-x([0-9A-F]{2})")
 # A byte outside the grammar; a dash that would read as an escape; a slash that would make an
 # empty path component. Lookarounds see the whole name, so that only such slashes are escaped.
@@ -76,6 +78,8 @@ def name_to_key(name: str) -> str:
     Raises:
         KeyFormatError: if the name is empty, or no text.
     """
+    if _PLAIN.fullmatch(name):
+        return name
     if not name:
         raise KeyFormatError("A sample's name is empty; a key needs at least one character.")
     try:
@@ -106,6 +110,8 @@ def check_key(key: str) -> str:
     Raises:
         KeyFormatError: if it does not.
     """
+    if _PLAIN.fullmatch(key):
+        return key
     if not _KEY.fullmatch(key) or split_member_name(f"{key}.x") is None:
         raise KeyFormatError(
             f"key {key!r}: expected path components of A-Z, a-z, 0-9, '_' and '-' with single "

@@ -41,7 +41,7 @@ class Job:
     batch_size: int = 64
     threads: int = 2
     """Threads or worker processes that a method may use, and cores that it runs on."""
-    min_seconds: float = 1.5
+    min_seconds: float = 4.0
     """Passes are repeated until the clock has run so long."""
     url: str = ""
     """Address of `shards` behind the link, for the row `remote`."""

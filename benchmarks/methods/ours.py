@@ -1,7 +1,7 @@
 """`vrs_wds`, with default options.
 
 - `jpeg`, `png`, `resize`, `remote`: a `StreamingLoader` of batches; `size=(256, 256)` to resize.
-- `crop`: `Decode` of the whole picture and `CropRegions`.
+- `crop`: `Decode(defer=True)` and `CropRegions`, with the extra `crop`.
 - `raw`: `stream(...)`, which gives bytes by extension, in this thread.
 - `sidecars`: `metadata_many`, a batch at once.
 - `random`: `get_many`, a batch at once, in a shuffled order.
@@ -35,7 +35,7 @@ def make_loader(job: Job) -> Passes:
         options["size"] = (256, 256)
     if job.row == "crop":
         crop = CropRegions(boxes=lambda _: [[300, 300, 428, 428]])
-        options["stages"] = [Decode(), crop]
+        options["stages"] = [Decode(defer=True), crop]
     loader = StreamingLoader(url, "train", **options)
 
     def passes() -> Iterator[Given]:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
 from vrs_wds.errors import ConfigError, DecodeError
-from vrs_wds.images.decode import DEFAULT_MAX_PIXELS, decode_rgb
+from vrs_wds.images.coded import DEFAULT_MAX_PIXELS
+from vrs_wds.images.decode import decode_rgb
 from vrs_wds.images.fallbacks import fallback_counts
 from vrs_wds.images.jpeg_header import missing_components, parse_jpeg_header
 from vrs_wds.images.orientation import turn_upright

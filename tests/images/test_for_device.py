@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from vrs_wds.errors import DecodeError
+from vrs_wds.images.coded import CodedPicture
 from vrs_wds.images.encode import encode_rgb
 from vrs_wds.images.fallbacks import fallback_counts
-from vrs_wds.images.for_device import exif_markers, read_for_device
-from vrs_wds.images.regions import CodedPicture
+from vrs_wds.images.for_device import exif_markers, is_for_device
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
 
@@ -35,11 +35,9 @@ def encoded(mode: str = "RGB", format: str = "JPEG", **options: Any) -> bytes:
     ids=["baseline", "grey", "progressive", "4:4:4", "bytes after the end"],
 )
 def test_plain_jpegs_are_for_the_device(data: bytes) -> None:
-    """Their bytes are kept as they are; nothing is counted."""
+    """Nothing is counted."""
     before = fallback_counts()
-    coded = read_for_device(data, where="here")
-    assert isinstance(coded, CodedPicture)
-    assert (coded.data, coded.size_wh, coded.where) == (data, (20, 12), "here")
+    assert is_for_device(CodedPicture.read(data, where="here"))
     assert fallback_counts() == before
 
 
@@ -55,7 +53,7 @@ def test_plain_jpegs_are_for_the_device(data: bytes) -> None:
 def test_what_the_cpu_decodes_is_counted(data: bytes, reason: str) -> None:
     """The reason says what it is."""
     before = fallback_counts().get(reason, 0)
-    assert read_for_device(data, where="here") is None
+    assert not is_for_device(CodedPicture.read(data, where="here"))
     assert fallback_counts()[reason] == before + 1
 
 
@@ -70,13 +68,7 @@ def test_what_the_cpu_decodes_is_counted(data: bytes, reason: str) -> None:
 def test_what_cannot_be_whole_is_refused(data: bytes, found: str) -> None:
     """As on the CPU, with the place."""
     with pytest.raises(DecodeError, match=found):
-        read_for_device(data, where="here")
-
-
-def test_pixels_are_counted_before() -> None:
-    """The limit holds without decoding."""
-    with pytest.raises(DecodeError, match=r"at most max_pixels=239 pixels, found 20 x 12 = 240"):
-        read_for_device(encoded(), where="here", max_pixels=239)
+        is_for_device(CodedPicture.read(data, where="here"))
 
 
 def test_exif_markers_are_those_of_segments() -> None:

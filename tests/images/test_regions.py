@@ -11,8 +11,9 @@ from PIL import Image
 
 from vrs_wds.errors import DecodeError
 from vrs_wds.images import regions as regions_module
+from vrs_wds.images.coded import CodedPicture
 from vrs_wds.images.decode import decode_rgb
-from vrs_wds.images.regions import CodedPicture, Edges, decode_regions
+from vrs_wds.images.regions import Edges, decode_regions
 
 HAS_CODEC = find_spec("nvidia") is not None and find_spec("nvidia.nvimgcodec") is not None
 

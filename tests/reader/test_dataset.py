@@ -259,8 +259,9 @@ def test_a_sidecar_that_does_not_fit_names_its_place(tmp_path: Path) -> None:
         SidecarError, match=r"train-0\.tar: sample 'a': .*'qa_pairs\[0\]\.question'"
     ):
         from vrs_wds.reader.dataset import parse_metadata
+        from vrs_wds.tasks.registry import get_task
 
-        parse_metadata(dataset[0], ["vqa"])
+        parse_metadata(dataset[0], [get_task("vqa")])
 
 
 def test_limits_of_where(small_dataset: ShardedDataset) -> None:

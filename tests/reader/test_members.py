@@ -21,26 +21,31 @@ def requests(draw: st.DrawFn) -> list[MemberRequest]:
     return draw(st.permutations(found))
 
 
-@given(requests(), st.integers(0, 30), st.integers(1, 150))
+@given(requests(), st.integers(0, 30), st.integers(1, 150), st.integers(1, 80))
 def test_ranges_hold_every_member_once(
-    asked: list[MemberRequest], max_gap: int, max_size: int
+    asked: list[MemberRequest], max_gap: int, max_size: int, alone: int
 ) -> None:
     """One shard a range, no gap too large, no range too long unless one member is."""
-    groups = list(coalesce(asked, Reading(gap_bytes=max_gap, range_bytes=max_size)))
+    reading = Reading(gap_bytes=max_gap, range_bytes=max_size, alone_bytes=alone)
+    ranges = coalesce(asked, reading)
 
-    assert sorted(r for group in groups for r in group) == sorted(asked)
-    for group in groups:
-        assert len({request.shard for request in group}) == 1
-        stop = group[0].offset
+    assert sorted(r for joined in ranges for r in joined.requests) == sorted(asked)
+    for joined in ranges:
+        group = joined.requests
+        assert {request.shard for request in group} == {joined.shard}
+        assert joined.start == group[0].offset
+        stop = joined.start
         for request in group:
             assert request.offset - stop <= max_gap
             stop = max(stop, request.offset + request.size)
-        assert len(group) == 1 or stop - group[0].offset <= max_size
+        assert stop == joined.stop
+        assert len(group) == 1 or stop - joined.start <= max_size
+        assert len(group) == 1 or all(request.size < alone for request in group)
 
 
 @given(requests())
 def test_everything_near_is_read_in_one_go(asked: list[MemberRequest]) -> None:
     """With no limits, one range a shard."""
-    groups = list(coalesce(asked, Reading(gap_bytes=10**9, range_bytes=10**9)))
+    ranges = coalesce(asked, Reading(gap_bytes=10**9, range_bytes=10**9))
 
-    assert len(groups) == len({request.shard for request in asked})
+    assert len(ranges) == len({request.shard for request in asked})

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from vrs_wds.shard.checksums import crc32c
 from vrs_wds.writer import shard_writer
-from vrs_wds.writer.background_hash import THREAD_NAME
+from vrs_wds.writer.background import THREAD_NAME
 from vrs_wds.writer.prepare import PreparedSample
-from vrs_wds.writer.shard_writer import PIECE_BYTES, ShardWriter, packed_bytes
+from vrs_wds.writer.shard_writer import PIECE_BYTES, ShardWriter
 
 
 class Collected:
@@ -47,10 +47,10 @@ def test_a_shard_is_a_tar_and_its_rows_say_where(samples: list[list[int]], piece
     collected, before = Collected(), shard_writer.PIECE_BYTES
     shard_writer.PIECE_BYTES = piece  # type: ignore[misc]
     try:
-        writer = ShardWriter(collected)
+        writer = ShardWriter(collected, max_samples=1000, max_bytes=10**9)
         given = [prepared(f"{'d/' * 60 * (i % 2)}s{i}", *s) for i, s in enumerate(samples)]
-        for sample in given:
-            writer.add(sample)
+        assert all(map(writer.add, given))
+        writer.end()
         info = writer.close("train-000000.tar")
     finally:
         shard_writer.PIECE_BYTES = before  # type: ignore[misc]
@@ -64,7 +64,7 @@ def test_a_shard_is_a_tar_and_its_rows_say_where(samples: list[list[int]], piece
     assert names == [f"{sample.key}.{e}" for sample in given for e, _ in sample.members]
     end = 0
     for sample, row in zip(given, writer.rows, strict=True):
-        assert (row.offset, row.size) == (end, packed_bytes(sample))
+        assert row.offset == end
         end += row.size
         for extension, content in sample.members:
             place = row.members[extension]
@@ -76,27 +76,32 @@ def test_a_shard_is_a_tar_and_its_rows_say_where(samples: list[list[int]], piece
 def test_pieces_are_large_and_large_members_are_not_copied() -> None:
     """Few writes; and a member as large as a piece is handed on as it is."""
     collected = Collected()
-    writer = ShardWriter(collected)
+    writer = ShardWriter(collected, max_samples=1000, max_bytes=10**9)
     for i in range(100):
         writer.add(prepared(f"s{i}", PIECE_BYTES // 30))
     large = prepared("large", 3, PIECE_BYTES, 5)
     writer.add(large)
+    writer.end()
     writer.close("x")
 
     assert len(collected.pieces) < 9
     assert any(piece is large.members[1][1] for piece in collected.pieces)
 
 
-def test_what_is_gathered_counts_for_the_limit() -> None:
-    """`fits` counts bytes that are not written yet."""
-    writer = ShardWriter(Collected())
-    sample = prepared("a", 100)
-    assert writer.fits(10**9, max_samples=1, max_bytes=1)
-    writer.add(sample)
-    size = packed_bytes(sample)
-    assert writer.fits(size, max_samples=2, max_bytes=2 * size + 1024)
-    assert not writer.fits(size, max_samples=2, max_bytes=2 * size + 1023)
-    assert not writer.fits(size, max_samples=1, max_bytes=10**9)
+@pytest.mark.parametrize(
+    ("max_samples", "max_bytes", "fitted"),
+    [(1, 1, 1), (2, 10**9, 2), (9, 2 * 1024 + 1024, 2), (9, 2 * 1024 + 1023, 1)],
+)
+def test_what_does_not_fit_is_not_added(max_samples: int, max_bytes: int, fitted: int) -> None:
+    """What is not written yet counts, and the end of the tar; the first always fits."""
+    collected = Collected()
+    writer = ShardWriter(collected, max_samples=max_samples, max_bytes=max_bytes)
+    answers = [writer.add(prepared(key, 100)) for key in "abc"]
+    writer.end()
+    info = writer.close("x")
+    assert answers == [i < fitted for i in range(3)]
+    assert [row.key for row in writer.rows] == list("abc"[:fitted])
+    assert info.filesize == len(b"".join(collected.pieces)) == fitted * 1024 + 1024
 
 
 def test_a_store_that_fails_leaves_no_thread() -> None:
@@ -106,10 +111,11 @@ def test_a_store_that_fails_leaves_no_thread() -> None:
         def write(self, data: bytes, /) -> None:
             raise OSError("No space left on device")
 
-    writer = ShardWriter(Full())
+    writer = ShardWriter(Full(), max_samples=1000, max_bytes=10**9)
     with pytest.raises(OSError, match="No space left"):
         for i in range(100):
             writer.add(prepared(f"s{i}", PIECE_BYTES // 4))
+    writer.stop()
     for thread in threading.enumerate():
         if thread.name == THREAD_NAME:
             thread.join(timeout=60)

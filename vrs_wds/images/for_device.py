@@ -3,12 +3,10 @@
 import re
 from typing import Final
 
-from vrs_wds.images.decode import DEFAULT_MAX_PIXELS, check_pixels
+from vrs_wds.images.coded import CodedPicture
 from vrs_wds.images.fallbacks import count_fallback
-from vrs_wds.images.header import read_headers
 from vrs_wds.images.jpeg_header import END_MARKER, JpegHeader, missing_components, segments
 from vrs_wds.images.refusal import refusal
-from vrs_wds.images.regions import CodedPicture
 
 _ADOBE: Final = re.compile(rb"\xff\xee..Adobe......(.)", re.DOTALL)
 """The segment that says in which colours components are; its last byte is 0 for RGB."""
@@ -18,39 +16,30 @@ UNUSED_MARKER: Final = 0xEF
 _RGB: Final = b"\x00"
 
 
-def read_for_device(
-    data: bytes, *, where: str, max_pixels: int = DEFAULT_MAX_PIXELS
-) -> CodedPicture | None:
-    """Check a file as far as that goes without decoding it; None if the CPU should decode it.
+def is_for_device(picture: CodedPicture) -> bool:
+    """Check a file as far as that goes without decoding it; False if the CPU should decode it.
 
     nvJPEG takes no notice of the colours that Adobe's segment names, knows no four colours, and
     paints grey what is missing: the first two are left to the CPU and counted, see
     `vrs_wds.images.fallbacks`; the last is refused here.
 
-    Args:
-        data: the whole file.
-        where: shard, member or path, for the message of an error.
-        max_pixels: the largest width x height.
-
     Raises:
-        DecodeError: if the header cannot be read, the picture has too many pixels, or a JPEG has no
-            end, or lacks a component.
+        DecodeError: if a JPEG has no end, or lacks a component.
     """
-    header, jpeg = read_headers(data, where=where)
-    check_pixels(header, max_pixels, where=where)
-    if jpeg is None:
-        count_fallback(f"device: {header.format}")
-        return None
+    data, jpeg, where = picture.data, picture.stored, picture.where
+    if not isinstance(jpeg, JpegHeader):
+        count_fallback(f"device: {picture.header.format}")
+        return False
     if (reason := _reason_against(data, jpeg)) is not None:
         count_fallback(f"device: {reason}")
-        return None
+        return False
     if missing := missing_components(data, jpeg):
         found = f"no data of components {list(missing)}"
         raise refusal(where, expected="a complete jpeg image", found=found)
     if data.find(END_MARKER, jpeg.first_scan) < 0:
         found = f"no end marker in {len(data)} bytes"
         raise refusal(where, expected="a complete jpeg image", found=found)
-    return CodedPicture(data, header, where, max_pixels)
+    return True
 
 
 def exif_markers(data: bytes) -> list[int]:

@@ -1,5 +1,6 @@
 """Size, format and orientation of an image, without decoding its pixels."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -10,7 +11,7 @@ from vrs_wds.images.jpeg_header import JpegHeader, parse_jpeg_header
 from vrs_wds.images.magic import tell_format
 from vrs_wds.images.orientation import swaps_sides
 from vrs_wds.images.pillow import open_lazily, stored_orientation
-from vrs_wds.images.png import parse_png_header
+from vrs_wds.images.png import PngHeader, parse_png_header
 from vrs_wds.images.refusal import refusal
 
 IMAGE_EXTENSIONS: Final = frozenset(
@@ -60,34 +61,45 @@ def read_header(data: bytes, *, where: str) -> ImageHeader:
     return read_headers(data, where=where)[0]
 
 
-def read_headers(data: bytes, *, where: str) -> tuple[ImageHeader, JpegHeader | None]:
-    """Read the header; and for a JPEG what else it says, so that it is parsed once.
+def read_headers(data: bytes, *, where: str) -> tuple[ImageHeader, JpegHeader | PngHeader | None]:
+    """Read the header; and for a JPEG or PNG what else it says, so that it is parsed once.
 
     Raises:
         DecodeError: see `read_header`.
     """
     image_format = tell_format(data, where=where)
-    jpeg = parse_jpeg_header(data, where=where) if image_format == "jpeg" else None
-    if jpeg is not None:
-        width, height, orientation = jpeg.width, jpeg.height, jpeg.orientation
+    stored: JpegHeader | PngHeader | None = None
+    if image_format in _PARSERS:
+        stored = _PARSERS[image_format](data, where=where)
+        header = _upright(stored.width, stored.height, image_format, stored.orientation)
     else:
-        width, height, orientation = _stored(data, image_format, where=where)
-    if width < 1 or height < 1:
-        found = f"a size of {width} x {height}"
+        header = _upright(*_read_by_pillow(data, image_format, where=where))
+    if header.width < 1 or header.height < 1:
+        found = f"a size of {header.width} x {header.height}"
         raise refusal(where, expected=f"a {image_format} image with pixels", found=found)
+    return header, stored
+
+
+_PARSERS: Final[dict[str, Callable[..., JpegHeader | PngHeader]]] = {
+    "jpeg": parse_jpeg_header,
+    "png": parse_png_header,
+}
+
+
+@lru_cache(maxsize=256)
+def _upright(width: int, height: int, image_format: str, orientation: int) -> ImageHeader:
+    """Return what is known of a picture of this stored size."""
     if swaps_sides(orientation):
         width, height = height, width
-    return ImageHeader(width, height, image_format, orientation), jpeg
+    return ImageHeader(width, height, image_format, orientation)
 
 
-def _stored(data: bytes, image_format: str, *, where: str) -> tuple[int, int, int]:
-    """Return width and height as stored, and the orientation."""
-    if image_format == "png":
-        png = parse_png_header(data, where=where)
-        return png.width, png.height, png.orientation
+def _read_by_pillow(data: bytes, image_format: str, *, where: str) -> tuple[int, int, str, int]:
+    """Return width and height as stored, the format and the orientation."""
     image = open_lazily(data, image_format, where=where)
     orientation = stored_orientation(image, where=where)
     if isinstance(image, TiffImagePlugin.TiffImageFile):  # its `size` may be turned already
         tags = image.tag_v2
-        return int(tags[_TIFF_WIDTH]), int(tags[_TIFF_HEIGHT]), orientation
-    return image.width, image.height, orientation
+        width, height = int(tags[_TIFF_WIDTH]), int(tags[_TIFF_HEIGHT])
+        return width, height, image_format, orientation
+    return image.width, image.height, image_format, orientation

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from vrs_wds.images.fallbacks import count_fallback
 from vrs_wds.images.jpeg_header import END_MARKER, JpegHeader, missing_components
 from vrs_wds.images.pillow import decode_with_pillow
-from vrs_wds.images.refusal import refusal, refusing
+from vrs_wds.images.refusal import DECODER_ERRORS, refusal, refused
 
 _UNSUPPORTED: Final = {
     "Could not determine subsampling": "jpeg: unusual subsampling",
@@ -48,7 +48,7 @@ def decode_jpeg(
     if missing := missing_components(data, header):
         found = f"no data of components {list(missing)}"
         raise refusal(where, expected="a complete jpeg image", found=found)
-    with refusing(where, "jpeg"):
+    try:
         reason = "jpeg: four colours"
         if len(header.components) != 4:
             try:
@@ -57,6 +57,8 @@ def decode_jpeg(
                 reason = _reason_to_fall_back(error)
         else:
             _check_four_colours(data)
+    except DECODER_ERRORS as error:
+        raise refused(error, where, "jpeg") from error
     if data.find(END_MARKER, header.first_scan) < 0:  # Pillow may do without
         found = f"no end marker in {len(data)} bytes"
         raise refusal(where, expected="a complete jpeg image", found=found)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from struct import unpack_from
 from typing import Final
 
@@ -15,6 +16,11 @@ END_MARKER: Final = b"\xff\xd9"
 _SCAN: Final = 0xDA
 _END: Final = 0xD9
 _APP1: Final = 0xE1
+_SCAN_MARKER: Final = b"\xff\xda"
+_MAX_SCAN_LENGTH: Final = 14
+"""Bytes of a scan's parameters: six, and two for each of four components."""
+_MAX_KEPT: Final = 4096
+"""A longer header, as with EXIF and a thumbnail, is parsed anew each time."""
 _SCAN_SEGMENT: Final = re.compile(rb"\xff\xda..", re.DOTALL)
 """The start of a scan: marker and length."""
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
@@ -39,6 +45,8 @@ class JpegHeader:
     """EXIF orientation, 1..8."""
     first_scan: int
     """Offset of the first scan's parameters; the end of the data if there is no scan."""
+    missing: bytes
+    """Components of which the first scan does not send the mean colour of a block."""
 
 
 def parse_jpeg_header(data: bytes, *, where: str) -> JpegHeader:
@@ -47,6 +55,27 @@ def parse_jpeg_header(data: bytes, *, where: str) -> JpegHeader:
     Raises:
         DecodeError: if no frame header comes before the first scan.
     """
+    # An encoder makes the same header for all pictures of a size, unless it optimises its tables.
+    scan = data.find(_SCAN_MARKER, 0, _MAX_KEPT)
+    length = int.from_bytes(data[scan + 2 : scan + 4], "big")
+    if scan >= 0 and length <= _MAX_SCAN_LENGTH:
+        kept = _parse_kept(data[: scan + 2 + length])
+        if kept is not None and kept.first_scan == scan + 4:  # else it is part of a segment
+            return kept
+    header, found = _parse(data)
+    if header is None:
+        raise refusal(where, expected="a complete jpeg image", found=found)
+    return header
+
+
+@lru_cache(maxsize=256)
+def _parse_kept(data: bytes) -> JpegHeader | None:
+    """Parse data that may end with the first scan's parameters."""
+    return _parse(data)[0]
+
+
+def _parse(data: bytes) -> tuple[JpegHeader | None, str]:
+    """Return the header, or what was found instead."""
     frame, process, orientation, scan = b"", 0, 1, len(data)
     exif_seen = False
     for marker, start, stop in segments(data):
@@ -57,11 +86,21 @@ def parse_jpeg_header(data: bytes, *, where: str) -> JpegHeader:
         elif marker == _SCAN:
             scan = start
     if len(frame) < 9 or len(frame) < 6 + 3 * frame[5]:
-        found = f"no frame header in the first {scan} of {len(data)} bytes"
-        raise refusal(where, expected="a complete jpeg image", found=found)
+        return None, f"no frame header in the first {scan} of {len(data)} bytes"
     height, width = unpack_from(">HH", frame, 1)
     components = frame[6 : 6 + 3 * frame[5] : 3]
-    return JpegHeader(width, height, process in _PROGRESSIVE, components, orientation, scan)
+    progressive = process in _PROGRESSIVE
+    missing = {*components} - _components_of_scan(data, scan, progressive=progressive)
+    header = JpegHeader(
+        width=width,
+        height=height,
+        progressive=progressive,
+        components=components,
+        orientation=orientation,
+        first_scan=scan,
+        missing=bytes(sorted(missing)),
+    )
+    return header, ""
 
 
 def missing_components(data: bytes, header: JpegHeader) -> bytes:
@@ -70,11 +109,10 @@ def missing_components(data: bytes, header: JpegHeader) -> bytes:
     A decoder paints these grey and does not complain, as when a file with a scan per component
     was cut between two scans and given an end marker. Almost always the first scan has them all.
     """
-    start = header.first_scan
-    missing = set(header.components)
-    missing -= _components_of_scan(data, start, progressive=header.progressive)
-    if not missing:
+    if not header.missing:
         return b""
+    missing = {*header.missing}
+    start = header.first_scan
     end = data.find(END_MARKER, start)
     # Inside a scan, 0xFF is followed by 0 or by a restart: this finds segments only.
     for scan in re.finditer(_SCAN_SEGMENT, data[start : end if end >= 0 else len(data)]):

@@ -30,6 +30,8 @@ class PngHeader:
     """As stored, in pixels."""
     orientation: int
     """EXIF orientation, 1..8."""
+    is_plain_rgb: bool
+    """Whether the pixels are stored as three times 8 bits, without a transparent colour."""
 
 
 def parse_png_header(data: bytes, *, where: str) -> PngHeader:
@@ -39,19 +41,22 @@ def parse_png_header(data: bytes, *, where: str) -> PngHeader:
         DecodeError: if the data do not begin with a complete header.
     """
     orientation, width, height = 1, 0, 0
+    is_plain_rgb = data[_IHDR_START + 8 : _IHDR_START + 10] == _PLAIN_RGB
     for kind, start, stop in _chunks(data):
         if start == _IHDR_START and kind == b"IHDR" and stop - start == _IHDR_BYTES:
             width, height = unpack_from(">II", data, start)
         elif kind == b"eXIf":
             orientation = parse_orientation(data[start:stop])
+        elif kind == b"tRNS":
+            is_plain_rgb = False
     if not width:
         found = f"no IHDR chunk at the start of {len(data)} bytes"
         raise refusal(where, expected="a complete png image", found=found)
-    return PngHeader(width, height, orientation)
+    return PngHeader(width, height, orientation, is_plain_rgb)
 
 
 def decode_png(
-    data: bytes, *, where: str, out: NDArray[np.uint8] | None = None
+    data: bytes, header: PngHeader, *, where: str, out: NDArray[np.uint8] | None = None
 ) -> NDArray[np.uint8]:
     """Return the stored picture, not yet turned upright; in `out`, if it is 8-bit RGB.
 
@@ -59,19 +64,13 @@ def decode_png(
     16-bit colours down and accepts some short data.
     """
     _check_chunks(data, where=where)
-    if out is not None and not _is_plain_rgb(data):
+    if not header.is_plain_rgb:
         out = None
     with refusing(where, "png"):
         samples = imagecodecs.png_decode(data, out=out)
     if out is not None:
         return out
     return to_rgb(samples, max_value=int(np.iinfo(samples.dtype).max))
-
-
-def _is_plain_rgb(data: bytes) -> bool:
-    """Say whether the pixels are stored as three times 8 bits, without a transparent colour."""
-    depth_and_colour = data[_IHDR_START + 8 : _IHDR_START + 10]
-    return depth_and_colour == _PLAIN_RGB and all(kind != b"tRNS" for kind, *_ in _chunks(data))
 
 
 def _check_chunks(data: bytes, *, where: str) -> None:

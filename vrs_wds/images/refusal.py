@@ -45,5 +45,10 @@ def refusing(where: str, image_format: str) -> Iterator[None]:
     try:
         yield
     except DECODER_ERRORS as error:
-        found = f"{type(error).__name__}: {str(error).rstrip('.')}"
-        raise refusal(where, expected=f"a complete {image_format} image", found=found) from error
+        raise refused(error, where, image_format) from error
+
+
+def refused(error: Exception, where: str, image_format: str) -> DecodeError:
+    """Return the error to raise for one of `DECODER_ERRORS`; where a `with` would take long."""
+    found = f"{type(error).__name__}: {str(error).rstrip('.')}"
+    return refusal(where, expected=f"a complete {image_format} image", found=found)

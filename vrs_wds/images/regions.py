@@ -14,16 +14,15 @@ file has an end.
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vrs_wds.images.decode import DEFAULT_MAX_PIXELS, check_pixels, decode_rgb
-from vrs_wds.images.header import ImageHeader, read_header
-from vrs_wds.images.jpeg_header import END_MARKER, missing_components, parse_jpeg_header
+from vrs_wds.images.coded import CodedPicture
+from vrs_wds.images.decode import decode_picture
+from vrs_wds.images.jpeg_header import END_MARKER, JpegHeader, missing_components
 
 Edges = tuple[int, int, int, int]
 """`(left, top, right, bottom)` in pixels, half open, inside of the picture."""
@@ -31,44 +30,6 @@ Edges = tuple[int, int, int, int]
 _MAX_ALONE: Final = 2
 _WORTH: Final = 0.9
 _LOCAL: Final = threading.local()
-
-
-@dataclass(frozen=True, slots=True)
-class CodedPicture:
-    """A picture that is not decoded yet. Its header is sound, and within the limit of pixels."""
-
-    data: bytes
-    """The whole file."""
-    header: ImageHeader
-    where: str
-    """Shard, member or path, for the message of an error."""
-    max_pixels: int = DEFAULT_MAX_PIXELS
-
-    @classmethod
-    def read(
-        cls, data: bytes, *, where: str, max_pixels: int = DEFAULT_MAX_PIXELS
-    ) -> "CodedPicture":
-        """Read the header of an image file.
-
-        Raises:
-            DecodeError: if it cannot be read, or the picture has too many pixels.
-        """
-        header = read_header(data, where=where)
-        check_pixels(header, max_pixels, where=where)
-        return cls(data, header, where, max_pixels)
-
-    @property
-    def size_wh(self) -> tuple[int, int]:
-        """Width and height of the upright picture."""
-        return self.header.width, self.header.height
-
-    def copy(self) -> "CodedPicture":
-        """Return itself: it cannot be written to."""
-        return self
-
-    def __repr__(self) -> str:
-        header = self.header
-        return f"CodedPicture({header.format}, {header.width} x {header.height})"
 
 
 def decode_regions(picture: CodedPicture, regions: Sequence[Edges]) -> Iterator[NDArray[np.uint8]]:
@@ -93,7 +54,7 @@ def decode_regions(picture: CodedPicture, regions: Sequence[Edges]) -> Iterator[
         if len(alone) == len(regions):
             yield from alone
             return
-    whole = decode_rgb(picture.data, where=picture.where, max_pixels=picture.max_pixels)
+    whole = decode_picture(picture)
     for left, top, right, bottom in regions:
         yield whole[top:bottom, left:right].copy()  # a view would keep the whole picture
 
@@ -118,9 +79,9 @@ def is_worth_it(regions: Sequence[Edges], picture_wh: tuple[int, int]) -> bool:
 
 def _can_be_cut(picture: CodedPicture) -> bool:
     """Tell whether a decoder here can begin with a region: of a sound, upright, baseline JPEG."""
-    if picture.header.format != "jpeg" or picture.header.orientation != 1 or _codec() is None:
+    jpeg = picture.stored
+    if not isinstance(jpeg, JpegHeader) or jpeg.orientation != 1 or _codec() is None:
         return False
-    jpeg = parse_jpeg_header(picture.data, where=picture.where)
     return (
         len(jpeg.components) == 3
         and not jpeg.progressive

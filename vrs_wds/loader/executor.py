@@ -6,18 +6,17 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from vrs_wds.errors import SampleError, noting
+from vrs_wds.errors import SampleError
 from vrs_wds.images.decode import Slot
 from vrs_wds.loader.decoded_cache import DecodedCache
 from vrs_wds.pipeline.decode import Decode
 from vrs_wds.pipeline.faults import BadSample, bad_sample
 from vrs_wds.pipeline.stage import SampleDict, SampleStage, place_of
 from vrs_wds.reader.dataset import ShardedDataset
-from vrs_wds.storage.reading import reading_of
 from vrs_wds.tasks.registry import get_task
 
 T = TypeVar("T")
@@ -27,9 +26,6 @@ Example = tuple[int, int]
 """Place of a sample in the dataset, and which of its examples."""
 Outcome = list[SampleDict] | BadSample
 """What became of a sample: none, one or several; or why it could not be used."""
-
-_RUN_BYTES = 512 * 1024
-"""Bytes read from a disk before they are decoded."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,8 @@ class ChunkReader:
         for (place, item), slot in zip(chunk, slots, strict=True):
             outcome = outcomes[place]
             if not isinstance(outcome, BadSample) and self.task is not None:
-                outcome = self._apply(self.stages[1:], pick(outcome[0], self.task, item, slot))
+                example = pick(outcome[0], self.task, item, slot)
+                [outcome] = run_stages_over([example], self.stages[1:], [None])
             results.append([outcome] if isinstance(outcome, BadSample) else [*outcome])
         if self.task is not None:
             for place, decoded in outcomes.items():
@@ -87,46 +84,30 @@ class ChunkReader:
         stages = self.stages if self.task is None else self.stages[:1]
 
         def decode(missing: list[int]) -> list[Outcome]:
-            return [
-                raw
-                if isinstance(raw, BadSample)
+            outcomes: list[Outcome] = []
+            for run in self._read(missing):
+                first = len(outcomes)
+                places = missing[first : first + len(run)]
                 # A picture of several examples is kept: it has memory of its own.
-                else self._apply(stages, raw, slot_of[place] if self.task is None else None)
-                for place, raw in zip(missing, self._read(missing), strict=True)
-            ]
+                slots = [slot_of[place] if self.task is None else None for place in places]
+                outcomes += run_stages_over(run, stages, slots)
+            return outcomes
 
         places = list(slot_of)
         if self.task is None:
             return dict(zip(places, decode(places), strict=True))
         return self.cache.get_many(places, decode)
 
-    def _apply(
-        self, stages: Sequence[SampleStage], sample: SampleDict, slot: Slot | None = None
-    ) -> Outcome:
-        try:
-            with noting(place_of(sample)):
-                return run_stages(stages, sample, slot)
-        except SampleError as error:
-            return bad_sample(error, sample["__key__"], sample["__url__"])
-
-    def _read(self, places: Sequence[int]) -> Iterator[SampleDict | BadSample]:
-        """Read at once what is best read at once; if that fails, one by one, to tell the bad."""
+    def _read(self, places: Sequence[int]) -> Iterator[list[SampleDict | BadSample]]:
+        """Yield what is best read at once; if that fails, one by one, to tell the bad."""
         source = self.dataset if self.source is None else self.source
-        # What is read from a disk just before it is decoded is still in the processor's cache.
-        is_near = self.source is None and reading_of(self.dataset.store).one_by_one
-        start, count = 0, 1 if is_near else len(places)
-        while start < len(places):
-            run = places[start : start + count]
-            start += len(run)
+        for run in source.runs(places, len(places)):
             try:
                 samples = source.get_many(run, extensions=self.extensions)
             except SampleError:
-                yield from map(self._read_one, run)
-                continue
-            if is_near:
-                num_bytes = sum([len(data) for s in samples for data in s.members.values()])
-                count = max(1, _RUN_BYTES * len(run) // max(1, num_bytes))
-            yield from [sample.to_dict() for sample in samples]
+                yield [self._read_one(place) for place in run]
+            else:
+                yield [sample.to_dict() for sample in samples]
 
     def _read_one(self, place: int) -> SampleDict | BadSample:
         try:
@@ -150,21 +131,64 @@ def pick(sample: SampleDict, task: str, number: int, slot: Slot | None = None) -
     return {**sample, "image": copy, task: sidecar, "__item__": number}
 
 
-def run_stages(
-    stages: Sequence[SampleStage], sample: SampleDict, slot: Slot | None = None
-) -> list[SampleDict]:
-    """Return what a chain of sample stages makes of one sample.
-
-    `Decode` puts the picture into the memory that `slot` gives; stages after it may write into it,
-    or replace it.
-    """
+def run_stages(stages: Sequence[SampleStage], sample: SampleDict) -> list[SampleDict]:
+    """Return what a chain of sample stages makes of one sample."""
     samples = [sample]
     for stage in stages:
-        if slot is not None and isinstance(stage, Decode) and len(samples) == 1:
-            samples, slot = [stage.decode(samples[0], slot)], None
-        else:
-            samples = [result for item in samples for result in stage.apply(item)]
+        samples = [result for item in samples for result in stage.apply(item)]
     return samples
+
+
+def run_stages_over(
+    samples: Sequence[SampleDict | BadSample],
+    stages: Sequence[SampleStage],
+    slots: Sequence[Slot | None],
+) -> list[Outcome]:
+    """Return what a chain of sample stages makes of each sample; bad ones stay as they are.
+
+    `Decode` puts a picture into the memory that its slot gives; stages after it may write into it,
+    or replace it. A stage sees all samples before the next one does: code that is called again
+    and again is in the processor's cache, which decoding a picture empties.
+
+    Raises:
+        Exception: what a stage raises that is no `SampleError`, with a note that names the sample.
+    """
+    outcomes: list[Outcome] = [s if isinstance(s, BadSample) else [s] for s in samples]
+    for step in [step for stage in stages for step in _steps_of(stage)]:
+        for i, outcome in enumerate(outcomes):
+            if isinstance(outcome, BadSample):
+                continue
+            try:
+                outcomes[i] = step(outcome, slots[i])
+            except SampleError as error:
+                sample: Any = samples[i]
+                outcomes[i] = bad_sample(error, sample["__key__"], sample["__url__"])
+            except Exception as error:
+                error.add_note(f"while loading {place_of(cast(SampleDict, samples[i]))}")
+                raise
+    return outcomes
+
+
+_Step = Callable[[list[SampleDict], Slot | None], list[SampleDict]]
+
+
+def _steps_of(stage: SampleStage) -> list[_Step]:
+    """Return what is done with all samples before the next thing is."""
+
+    def apply(samples: list[SampleDict], _: Slot | None) -> list[SampleDict]:
+        return [result for sample in samples for result in stage.apply(sample)]
+
+    if type(stage) is not Decode or stage.defer:  # a class of the user does it in its own way
+        return [apply]
+
+    def parse(samples: list[SampleDict], _: Slot | None) -> list[SampleDict]:
+        return [stage.parse(sample) for sample in samples]
+
+    def finish(samples: list[SampleDict], slot: Slot | None) -> list[SampleDict]:
+        slot = slot if len(samples) == 1 else None
+        return [stage.finish(sample, slot) for sample in samples]
+
+    return [parse, finish]
 
 
 def chunked(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -12,7 +12,7 @@ from vrs_wds.order.world import World
 from vrs_wds.reader.dataset import ShardedDataset
 from vrs_wds.shard.index_table import count_column
 from vrs_wds.tasks.registry import resolve_tasks, task_names, task_of_unit
-from vrs_wds.tasks.sidecars import extension_of
+from vrs_wds.tasks.task import extension_of
 
 
 class DatasetOrder:

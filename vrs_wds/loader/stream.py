@@ -129,7 +129,8 @@ class IndexedSource:
         share = self.read_ahead_bytes // world.num_workers
         if not ReadAhead.helps(self.dataset, share):
             for places in runs:
-                yield from self._read(self.dataset, places)
+                for some in self.dataset.runs(places, _CHUNK):
+                    yield from self._read(self.dataset, some)
             return
         with ReadAhead[list[int]](self.dataset, self.extensions, max_bytes=share) as ahead:
             for places in ahead.follow(runs, list):
@@ -146,7 +147,7 @@ class IndexedSource:
             yield np.array_split(mine, world.num_workers)[world.worker].tolist()[start:]
             start = 0
 
-    def _read(self, dataset: ShardedDataset, places: list[int]) -> list[SampleDict]:
+    def _read(self, dataset: ShardedDataset, places: Sequence[int]) -> list[SampleDict]:
         found = dataset.get_many(places, extensions=self.extensions)
         return [sample.to_dict() for sample in found]
 

@@ -56,7 +56,12 @@ def collate(
     samples = decode_samples(samples)
     batch: dict[str, Any] = {}
     in_metas = {"meta", *task_names()}
-    for name in dict.fromkeys(name for sample in samples for name in sample):
+    names: dict[str, None] = {}
+    for sample in samples:
+        names.update(dict.fromkeys(sample))
+    for name in names:
+        if name in in_metas:
+            continue
         values = [sample.get(name) for sample in samples]
         if name == "image":
             batch["image"] = (stack or stack_images)(values)
@@ -64,16 +69,13 @@ def collate(
                 batch["image"], batch["sizes_wh"] = pad_images(batch["image"], allocate)
         elif name == "target":
             batch["target"] = _collate_target(values, ragged)
-        elif name not in in_metas:
+        else:
             batch[name] = _collate_field(values)
+    kept = {*in_metas, "__key__", "__url__"}
     batch["metas"] = [
-        {name: value for name, value in sample.items() if name in in_metas or name in _NAMES}
-        for sample in samples
+        {name: value for name, value in sample.items() if name in kept} for sample in samples
     ]
     return batch
-
-
-_NAMES = {"__key__", "__url__"}
 
 
 def stack_images(images: Sequence[Any]) -> torch.Tensor | list[torch.Tensor]:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vrs_wds.errors import ConfigError, SampleError
 from vrs_wds.geometry.boxes import Boxes, as_rows, clip_xyxy, is_degenerate
-from vrs_wds.images.decode import DEFAULT_MAX_PIXELS
+from vrs_wds.images.coded import DEFAULT_MAX_PIXELS
 from vrs_wds.pipeline.decoded import sidecar_of
 from vrs_wds.pipeline.frames import with_picture
 from vrs_wds.pipeline.regions import (

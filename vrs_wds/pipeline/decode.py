@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vrs_wds.errors import ConfigError, DecodeError
-from vrs_wds.images.decode import DEFAULT_MAX_PIXELS, Slot, decode_into
-from vrs_wds.images.for_device import read_for_device
+from vrs_wds.images.coded import DEFAULT_MAX_PIXELS, CodedPicture
+from vrs_wds.images.decode import Slot, decode_picture
+from vrs_wds.images.for_device import is_for_device
 from vrs_wds.images.header import is_image_extension
-from vrs_wds.images.regions import CodedPicture
 from vrs_wds.pipeline.device_picture import DevicePicture, check_device
 from vrs_wds.pipeline.frames import with_picture
 from vrs_wds.pipeline.resize import (
@@ -25,8 +25,9 @@ from vrs_wds.pipeline.resize import (
 )
 from vrs_wds.pipeline.stage import SampleDict, SampleStage, place_of
 from vrs_wds.tasks.meta import Meta
-from vrs_wds.tasks.registry import get_task, task_names
-from vrs_wds.tasks.sidecars import META_EXTENSION, decode_meta, decode_sidecar, extension_of
+from vrs_wds.tasks.registry import get_task, registered_tasks
+from vrs_wds.tasks.sidecars import META_EXTENSION, decode_meta, decode_sidecar
+from vrs_wds.tasks.task import Task
 
 
 @dataclass(frozen=True, repr=False)
@@ -97,65 +98,72 @@ class Decode(SampleStage):
 
     def decode(self, sample: SampleDict, slot: Slot | None = None) -> SampleDict:
         """Decode one sample; `slot` gives the memory for its picture, if it has some."""
+        parsed = self.parse(sample)
+        return parsed if self.defer else self.finish(parsed, slot)
+
+    def parse(self, sample: SampleDict) -> SampleDict:
+        """Do all but decode the picture: `image` is a `CodedPicture`, whose header was read.
+
+        `meta` and the sidecars are already those of the picture as `finish` will make it.
+        """
         where = place_of(sample)
         if isinstance(sample.get("meta"), Meta):
             raise TypeError(f"{where}: was decoded before; leave one Decode out.")
         extension = self._find_image(sample, where)
-        image: NDArray[np.uint8] | CodedPicture | DevicePicture
-        if self.device is None:
-            image, size_wh = self._picture(sample, extension, where, slot)
-        else:
-            image, size_wh = self._for_device(sample, extension, where, self.device)
-        decoded: SampleDict = {name: sample[name] for name in sample if name[:2] == "__"}
-        decoded["image"] = image
-        decoded["meta"] = self._meta(sample, size_wh, where)
-        self._add_sidecars(decoded, sample, where)
+        image = _bytes_of(sample, extension, where) or b""
+        coded = CodedPicture.read(
+            image, where=f"{where}: member {extension!r}", max_pixels=self.max_pixels
+        )
+        parsed: SampleDict = {name: sample[name] for name in sample if name[:2] == "__"}
+        parsed["image"] = coded
+        parsed["meta"] = self._meta(sample, coded.size_wh, where)
+        known = _known_tasks(self._named_tasks(), registered_tasks())
+        for task in known.tasks:
+            text = sample.get(task.extension)
+            if text is not None:
+                if not isinstance(text, bytes):
+                    raise _not_bytes(text, task.extension, where)
+                text = decode_sidecar(task, text, where=where)
+            parsed[task.name] = text
         # A foreign member may be named as a task is; that name is the parsed sidecar's.
-        consumed = _names_of_tasks(tuple(task_names()))
-        for name, value in sample.items():
-            if name not in consumed and name != extension:
-                decoded.setdefault(name, value)
-        if self.size is not None and size_wh != self.size and not isinstance(image, CodedPicture):
-            return with_picture(decoded, image, fit_frame(size_wh, self.size, self.fit))
-        return decoded
+        for name in sample:
+            if name not in known.names and name != extension and name not in parsed:
+                parsed[name] = sample[name]
+        if self.size is None or self.size == coded.size_wh:
+            return parsed
+        return with_picture(parsed, coded, fit_frame(coded.size_wh, self.size, self.fit))
 
-    def _picture(
-        self, sample: SampleDict, extension: str, where: str, slot: Slot | None
-    ) -> tuple[NDArray[np.uint8] | CodedPicture, tuple[int, int]]:
-        """Return the picture, resized, and the size that it had; as it is, if it is deferred."""
-        data = _bytes_of(sample, extension, where) or b""
-        member = f"{where}: member {extension!r}"
-        if self.defer:
-            coded = CodedPicture.read(data, where=member, max_pixels=self.max_pixels)
-            return coded, coded.size_wh
-        target, fit = self.size, self.fit
-        options: dict[str, Any] = {"slot": slot}
-        if target is not None:
-            # Only what is decoded to its last size goes straight to where it belongs.
-            options["slot"] = slot and (lambda h, w: slot(h, w) if (w, h) == target else None)
-            if self.filter == "shrunk":
-                options["shrink"] = lambda wh: inner_size(wh, target, fit)
-        image, header = decode_into(data, where=member, max_pixels=self.max_pixels, **options)
-        size_wh = (header.width, header.height)
-        if target is not None and (image.shape[1], image.shape[0]) != target:
-            out = None if slot is None else slot(target[1], target[0])
-            inner = inner_size(size_wh, target, fit)
-            image = resize_rgb(image, target, fit, filter=self.filter, inner_wh=inner, out=out)
-        return image, size_wh
+    def finish(self, parsed: SampleDict, slot: Slot | None = None) -> SampleDict:
+        """Decode the picture of what `parse` has given, and put it there; or what a device will."""
+        coded: CodedPicture = parsed["image"]
+        if self.device is None:
+            parsed["image"] = self._pixels(coded, slot)
+        else:
+            left = coded if is_for_device(coded) else self._pixels(coded, None)
+            new_wh = self.size or coded.size_wh
+            parsed["image"] = DevicePicture(left, new_wh, self.fit, self.device)
+        return parsed
 
-    def _for_device(
-        self, sample: SampleDict, extension: str, where: str, device: str
-    ) -> tuple[DevicePicture, tuple[int, int]]:
-        """Return what is decoded when the batch is made, and the size that the picture has."""
-        data = _bytes_of(sample, extension, where) or b""
-        member = f"{where}: member {extension!r}"
-        coded = read_for_device(data, where=member, max_pixels=self.max_pixels)
-        if coded is not None:
-            size_wh = coded.size_wh
-            return DevicePicture(coded, self.size or size_wh, self.fit, device), size_wh
-        image, size_wh = self._picture(sample, extension, where, None)
-        assert isinstance(image, np.ndarray)  # noqa: S101 - it is not deferred
-        return DevicePicture(image, self.size or size_wh, self.fit, device), size_wh
+    def _pixels(self, coded: CodedPicture, slot: Slot | None) -> NDArray[np.uint8]:
+        if self.size is None:
+            return decode_picture(coded, slot=slot)
+        return self._resized(coded, self.size, slot)
+
+    def _resized(
+        self, coded: CodedPicture, target: tuple[int, int], slot: Slot | None
+    ) -> NDArray[np.uint8]:
+        """Decode a picture and resize it; what is decoded to its last size is put in its slot."""
+        inner = inner_size(coded.size_wh, target, self.fit)
+
+        def last_slot(height: int, width: int) -> NDArray[np.uint8] | None:
+            return slot(height, width) if slot and (width, height) == target else None
+
+        shrink = (lambda _: inner) if self.filter == "shrunk" else None
+        image = decode_picture(coded, slot=last_slot, shrink=shrink)
+        if (image.shape[1], image.shape[0]) == target:
+            return image
+        out = None if slot is None else slot(target[1], target[0])
+        return resize_rgb(image, target, self.fit, filter=self.filter, inner_wh=inner, out=out)
 
     def _named_tasks(self) -> tuple[str, ...] | None:
         if self.tasks is None or self.tasks in ("all", "complete"):
@@ -167,8 +175,8 @@ class Decode(SampleStage):
             found = [self.image_extension] if self.image_extension in sample else []
         else:
             found = [name for name in sample if is_image_extension(name)]
-            # `jpg` beside `mask.png`: the plain extension is the picture.
-            found = [name for name in found if "." not in name] or found
+            if len(found) > 1:  # `jpg` beside `mask.png`: the plain extension is the picture
+                found = [name for name in found if "." not in name] or found
         if len(found) == 1:
             return found[0]
         members = ", ".join(name for name in sample if not name.startswith("__"))
@@ -189,27 +197,33 @@ class Decode(SampleStage):
             )
         return meta
 
-    def _add_sidecars(self, decoded: SampleDict, sample: SampleDict, where: str) -> None:
-        named = self._named_tasks()
-        for name in task_names() if named is None else named:
-            data = _bytes_of(sample, extension_of(name), where)
-            if data is not None:
-                decoded[name] = decode_sidecar(get_task(name), data, where=where)
-            else:
-                decoded[name] = None
+
+@dataclass(frozen=True)
+class _KnownTasks:
+    """What `Decode` does with the members that it knows."""
+
+    tasks: tuple[Task[Any], ...]
+    """Those whose sidecars are parsed."""
+    names: frozenset[str]
+    """All that is given or taken, for all registered tasks."""
 
 
 @lru_cache(maxsize=8)
-def _names_of_tasks(tasks: tuple[str, ...]) -> frozenset[str]:
-    """Return the names of what `Decode` gives or takes."""
-    return frozenset([META_EXTENSION, *tasks, *map(extension_of, tasks)])
+def _known_tasks(named: tuple[str, ...] | None, registered: tuple[Task[Any], ...]) -> _KnownTasks:
+    names = [name for task in registered for name in (task.name, task.extension)]
+    parsed = registered if named is None else tuple(get_task(name) for name in named)
+    return _KnownTasks(parsed, frozenset([META_EXTENSION, *names]))
 
 
 def _bytes_of(sample: SampleDict, extension: str, where: str) -> bytes | None:
     data = sample.get(extension)
     if data is None or isinstance(data, bytes):
         return data
-    raise TypeError(
+    raise _not_bytes(data, extension, where)
+
+
+def _not_bytes(data: object, extension: str, where: str) -> TypeError:
+    return TypeError(
         f"{where}: Decode needs the bytes of member {extension!r}, got {type(data).__name__}: it "
         "was decoded before. Leave webdataset's .decode() out, or name by `only=` what it decodes."
     )

@@ -17,12 +17,12 @@ import torch
 from torch.utils.data import get_worker_info
 
 from vrs_wds.errors import ConfigError, DecodeError
-from vrs_wds.images.decode import decode_rgb
+from vrs_wds.images.coded import CodedPicture
+from vrs_wds.images.decode import decode_picture
 from vrs_wds.images.encode import encode_rgb
 from vrs_wds.images.fallbacks import count_fallback
 from vrs_wds.images.for_device import UNUSED_MARKER, exif_markers
 from vrs_wds.images.orientation import swaps_sides
-from vrs_wds.images.regions import CodedPicture
 from vrs_wds.pipeline.device_picture import DevicePicture
 from vrs_wds.pipeline.resize import Fit, inner_size
 from vrs_wds.pipeline.stage import SampleDict
@@ -173,7 +173,7 @@ def _decode_coded(
             continue
         count_fallback("device: refused by the decoder")
         try:
-            pixels = decode_rgb(picture.data, where=picture.where, max_pixels=picture.max_pixels)
+            pixels = decode_picture(picture)
         except DecodeError as error:
             made.append(error)
         else:

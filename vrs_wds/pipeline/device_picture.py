@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vrs_wds.errors import ConfigError
-from vrs_wds.images.regions import CodedPicture
+from vrs_wds.images.coded import CodedPicture
 from vrs_wds.pipeline.resize import Fit
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vrs_wds.geometry.frame import Frame
+from vrs_wds.images.coded import CodedPicture
 from vrs_wds.pipeline.device_picture import DevicePicture
 from vrs_wds.pipeline.stage import SampleDict
 from vrs_wds.tasks.registry import registered_tasks
@@ -12,7 +13,7 @@ from vrs_wds.tasks.registry import registered_tasks
 
 def with_picture(
     sample: SampleDict,
-    image: NDArray[np.uint8] | DevicePicture,
+    image: NDArray[np.uint8] | CodedPicture,
     frame: Frame,
     *,
     min_visible: float = 0.0,
@@ -21,7 +22,7 @@ def with_picture(
 
     Args:
         sample: A decoded sample.
-        image: The new picture, (H, W, 3) uint8.
+        image: The new picture, (H, W, 3) uint8; or what it will be made of.
         frame: Where it lies in the old one.
         min_visible: Least share of a box inside the new picture for its thing to stay.
     """

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain
 from typing import Any
 
 import numpy as np
@@ -26,13 +27,13 @@ class Ragged(Sequence[Any]):
     @classmethod
     def pack(cls, rows: Sequence[Any]) -> "Ragged":
         """Pack one array or list for each sample."""
-        offsets = torch.from_numpy(np.cumsum([0, *map(len, rows)], dtype=np.int64))
-        if rows and all(isinstance(row, np.ndarray) for row in rows):
+        offsets = torch.from_numpy(np.array([0, *accumulate(map(len, rows))], dtype=np.int64))
+        if rows and all(issubclass(kind, np.ndarray) for kind in {*map(type, rows)}):
             values = np.concatenate(rows)
             if values.dtype == np.float64:
                 values = values.astype(np.float32)  # torch's default; pixels are exact in it
             return cls(torch.from_numpy(values), offsets)
-        return cls([value for row in rows for value in row], offsets)
+        return cls([*chain.from_iterable(rows)], offsets)
 
     @property
     def lengths(self) -> torch.Tensor:

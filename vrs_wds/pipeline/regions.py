@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from vrs_wds.errors import ConfigError
 from vrs_wds.geometry.frame import Frame
-from vrs_wds.images.regions import CodedPicture, decode_regions
+from vrs_wds.images.coded import CodedPicture
+from vrs_wds.images.regions import decode_regions
 from vrs_wds.pipeline.device_picture import DevicePicture
 from vrs_wds.pipeline.frames import require_decoded, with_picture
 from vrs_wds.pipeline.stage import SampleDict

@@ -3,6 +3,7 @@
 import operator
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any, SupportsIndex, overload
 
 import numpy as np
@@ -19,12 +20,18 @@ from vrs_wds.shard.index_table import ABSENT, count_column
 from vrs_wds.shard.manifest import Manifest, decode_manifest
 from vrs_wds.shard.names import manifest_name
 from vrs_wds.storage.open import open_store
+from vrs_wds.storage.reading import reading_of
 from vrs_wds.storage.store import Location, Store
 from vrs_wds.tasks.registry import get_task, resolve_tasks, task_names
-from vrs_wds.tasks.sidecars import META_EXTENSION, decode_meta, decode_sidecar, extension_of
+from vrs_wds.tasks.sidecars import META_EXTENSION, decode_meta, decode_sidecar
+from vrs_wds.tasks.task import Task, extension_of
 
 _ITER_CHUNK = 64
-"""Samples that iteration reads at once."""
+"""The most samples that iteration reads at once."""
+_RUN_BYTES = 1280 * 1024
+"""Bytes read at once from a disk: about what a processor's second cache holds."""
+_LARGE_BYTES = 128 * 1024
+"""Larger samples are read one by one: glibc gives their memory back to the system each time."""
 
 
 def open_dataset(url: Location, split: str | None = None) -> "ShardedDataset":
@@ -141,8 +148,30 @@ class ShardedDataset:
 
     def __iter__(self) -> Iterator[Sample]:
         """Read every sample in order, some at once."""
-        for start in range(0, len(self), _ITER_CHUNK):
-            yield from self.get_many(range(start, min(start + _ITER_CHUNK, len(self))))
+        for run in self.runs(range(len(self)), _ITER_CHUNK):
+            yield from self.get_many(run)
+
+    def runs(self, places: Sequence[int], max_size: int) -> Iterator[Sequence[int]]:
+        """Cut places into runs that are best read at once before their samples are used.
+
+        What is read from a disk just before it is used is still in the processor's cache; from any
+        other store, the more at once the better.
+
+        Args:
+            places: Places of samples, or whatever stands for samples.
+            max_size: The most samples of a run.
+        """
+        most = max_size
+        if reading_of(self._source).one_by_one:
+            most = min(max_size, self._samples_at_once)
+        count = -(-len(places) // most)
+        size = -(-len(places) // max(1, count))
+        return (places[start : start + size] for start in range(0, len(places), max(1, size)))
+
+    @cached_property
+    def _samples_at_once(self) -> int:
+        mean_bytes = self._manifest.num_bytes // max(1, self._manifest.vrs_wds.num_samples)
+        return 1 if mean_bytes > _LARGE_BYTES else _RUN_BYTES // max(1, mean_bytes)
 
     def __contains__(self, key: object) -> bool:
         """Tell whether there is a sample of that key."""
@@ -203,10 +232,9 @@ class ShardedDataset:
     ) -> list[dict[str, Any]]:
         """Read the sidecars of several samples at once; see `metadata`."""
         names = resolve_tasks(tasks, self.tasks)
-        extensions = [META_EXTENSION, *map(extension_of, names)]
-        return [
-            parse_metadata(sample, names) for sample in self.get_many(places, extensions=extensions)
-        ]
+        samples = self.get_many(places, extensions=[META_EXTENSION, *map(extension_of, names)])
+        chosen = [get_task(name) for name in names]
+        return [parse_metadata(sample, chosen) for sample in samples]
 
     def members_of(
         self, places: Iterable[int], extensions: Iterable[str] | None, *, item: int
@@ -315,39 +343,47 @@ class ShardedDataset:
     ) -> tuple[list[str], list[MemberRequest], list[dict[str, bytes]]]:
         """Return the samples' keys, what to read, and where to put it: in member order."""
         keys, requests, parts = [], [], []
-        sizes = self._shard_sizes
+        first = stop = 0
         for i, number in enumerate(numbers):
-            group, row = self._index.locate(number)
+            if not first <= number < stop:
+                group, first, stop = self._index.locate(number)
+                columns = [
+                    (extension, column)
+                    for column, extension in enumerate(group.extensions)
+                    if wanted is None or extension in wanted
+                ]
+            row, place = number - first, i if item is None else item
             key: str = group.keys[row].as_py()
-            keys.append(key)
+            found = group.places[row].tolist()
+            if row in group.outside:
+                self._refuse_outside(key, columns, found)
             members: dict[str, bytes] = {}
-            for extension, (shard, offset, size, crc) in zip(
-                group.extensions, group.places[row].tolist(), strict=True
-            ):
-                if size != ABSENT and (wanted is None or extension in wanted):
-                    # An index is not to be trusted with sizes.
-                    if (
-                        not 0 <= shard < len(sizes)
-                        or offset < 0
-                        or size < 0
-                        or offset + size > sizes[shard]
-                    ):
-                        raise self._outside(key, extension, shard, offset, size)
+            for extension, column in columns:
+                shard, offset, size, crc = found[column]
+                if size != ABSENT:
                     members[extension] = b""
-                    place = i if item is None else item
                     requests.append(MemberRequest(shard, offset, size, crc, place, extension))
+            keys.append(key)
             parts.append(members)
         return keys, requests, parts
 
-    def _outside(
-        self, key: str, extension: str, shard: int, offset: int, size: int
-    ) -> ManifestError:
-        """Return the error for a member that lies outside of the shards."""
-        return ManifestError(
-            f"{self._store.url_of(self._manifest.vrs_wds.index.url)}: sample {key!r}: member "
-            f"{extension!r} lies outside of its shard (shard {shard}, offset {offset:,}, size "
-            f"{size:,}). Make the index anew with `vrs-wds index --overwrite`."
-        )
+    def _refuse_outside(
+        self, key: str, columns: Iterable[tuple[str, int]], found: Sequence[Sequence[int]]
+    ) -> None:
+        """Raise for a wanted member that lies outside of the shards."""
+        sizes = self._shard_sizes
+        for extension, column in columns:
+            shard, offset, size, _ = found[column]
+            is_inside = (
+                0 <= shard < len(sizes) and offset >= 0 and 0 <= size <= sizes[shard] - offset
+            )
+            if size != ABSENT and not is_inside:
+                raise ManifestError(
+                    f"{self._store.url_of(self._manifest.vrs_wds.index.url)}: sample {key!r}: "
+                    f"member {extension!r} lies outside of its shard (shard {shard}, offset "
+                    f"{offset:,}, size {size:,}). Make the index anew with `vrs-wds index "
+                    "--overwrite`."
+                )
 
     def _shard_url(self, shard: int) -> str:
         url = self._urls.get(shard)
@@ -382,18 +418,19 @@ class ShardedDataset:
         return table(f"ShardedDataset {self.url}", rows)
 
 
-def parse_metadata(sample: Sample, tasks: Sequence[str]) -> dict[str, Any]:
+def parse_metadata(sample: Sample, tasks: Iterable[Task[Any]]) -> dict[str, Any]:
     """Parse the sidecars of a sample; see `ShardedDataset.metadata`."""
     where = f"{sample.url}: sample {sample.key!r}"
-    meta = sample.members.get(META_EXTENSION)
+    members = sample.members
+    meta = members.get(META_EXTENSION)
     parsed: dict[str, Any] = {
         "__key__": sample.key,
         "__url__": sample.url,
         "meta": None if meta is None else decode_meta(meta, where=where),
     }
     for task in tasks:
-        data = sample.members.get(extension_of(task))
-        parsed[task] = None if data is None else decode_sidecar(get_task(task), data, where=where)
+        data = members.get(task.extension)
+        parsed[task.name] = None if data is None else decode_sidecar(task, data, where=where)
     return parsed
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from vrs_wds.errors import ManifestError, SampleNotFound, StorageError
 from vrs_wds.forks import no_fork_meanwhile, reset_in_children
 from vrs_wds.shard.index_table import (
+    ABSENT,
     FOOTER_TAIL,
     MEMBER_COLUMNS,
     SAMPLE_COLUMNS,
@@ -46,6 +47,8 @@ class RowGroup:
     places: NDArray[np.int64]
     """(samples, extensions, 4): shard, offset, size (-1: there is no such member), CRC32C. All of a
     sample's numbers lie side by side and become Python's in one step."""
+    outside: frozenset[int]
+    """Rows with a member that lies outside of its shard: an index is not to be trusted."""
 
 
 class Index:
@@ -72,10 +75,10 @@ class Index:
     def __len__(self) -> int:
         return self.starts[-1]
 
-    def locate(self, number: int) -> tuple[RowGroup, int]:
-        """Return the row group of a sample, and its row there."""
+    def locate(self, number: int) -> tuple[RowGroup, int, int]:
+        """Return the row group of a sample, and the numbers of its first sample and the next's."""
         group = bisect.bisect_right(self.starts, number) - 1
-        return self.group(group), number - self.starts[group]
+        return self.group(group), self.starts[group], self.starts[group + 1]
 
     def group(self, number: int) -> RowGroup:
         """Return a row group; the last few used are kept."""
@@ -109,8 +112,8 @@ class Index:
 
     def key_at(self, number: int) -> str:
         """Return a sample's key."""
-        group, row = self.locate(number)
-        key: str = group.keys[row].as_py()
+        group, first, _ = self.locate(number)
+        key: str = group.keys[number - first].as_py()
         return key
 
     def numbers_of(self, keys: Sequence[str]) -> NDArray[np.int64]:
@@ -149,10 +152,13 @@ class Index:
             places = np.empty((len(table), len(columns)), dtype=np.int64)
             for i, column in enumerate(columns):
                 places[:, i] = column
+            by_member = places.reshape(len(table), len(extensions), len(MEMBER_COLUMNS))
+            sizes = [shard.filesize for shard in self._manifest.shardlist]
             return RowGroup(
                 keys=_joined(table["key"]),
                 extensions=tuple(extensions),
-                places=places.reshape(len(table), len(extensions), len(MEMBER_COLUMNS)),
+                places=by_member,
+                outside=rows_outside(by_member, np.array(sizes, dtype=np.int64)),
             )
 
     @contextmanager
@@ -241,6 +247,16 @@ class Index:
         self.__dict__.update(state)
         self.reset_after_fork()
         reset_in_children(self)
+
+
+def rows_outside(places: NDArray[np.int64], sizes: NDArray[np.int64]) -> frozenset[int]:
+    """Return the rows with a member that begins or ends outside of its shard."""
+    shard, offset, size = places[..., 0], places[..., 1], places[..., 2]
+    known = (shard >= 0) & (shard < len(sizes))
+    # Not `offset + size`: a sum of large numbers would turn negative.
+    room = sizes[np.where(known, shard, 0)] - offset
+    inside = known & (offset >= 0) & (size >= 0) & (size <= room)
+    return frozenset(np.flatnonzero((~inside & (size != ABSENT)).any(axis=1)).tolist())
 
 
 def _numbers(column: pa.ChunkedArray) -> NDArray[Any]:

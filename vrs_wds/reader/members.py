@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -37,9 +38,17 @@ class MemberRequest(msgspec.Struct, frozen=True, order=True, gc=False):
     extension: str
 
 
-def coalesce(
-    requests: Iterable[MemberRequest], reading: Reading = NEAR
-) -> Iterator[list[MemberRequest]]:
+class MemberRange(msgspec.Struct, gc=False):
+    """Bytes of a shard that hold members."""
+
+    shard: int
+    start: int
+    stop: int
+    requests: list[MemberRequest]
+    """In the order of their offsets."""
+
+
+def coalesce(requests: Iterable[MemberRequest], reading: Reading = NEAR) -> list[MemberRange]:
     """Group requests into byte ranges: same shard, small gaps, bounded size. Pure.
 
     gap_bytes=10::
@@ -48,29 +57,29 @@ def coalesce(
         ranges    [      0 200     )      [900 950)
     """
     gap_bytes, range_bytes = reading.gap_bytes, reading.range_bytes
-    group: list[MemberRequest] = []
-    shard = start = stop = unasked = 0
+    alone_bytes, max_unasked = reading.alone_bytes, reading.max_unasked
+    ranges: list[MemberRange] = []
+    shard, start, stop, unasked = -1, 0, 0, 0
     for request in sorted(requests):
-        gap, end = request.offset - stop, request.offset + request.size
-        if group and (
+        offset, size = request.offset, request.size
+        gap, end = offset - stop, offset + size
+        if (
             request.shard != shard
             or gap > gap_bytes
             or end - start > range_bytes
-            or (gap > _PADDING and unasked + gap > reading.max_unasked * (stop - start - unasked))
+            or size >= alone_bytes
+            or (gap > _PADDING and unasked + gap > max_unasked * (stop - start - unasked))
         ):
-            yield group
-            group = []
-        if not group:
-            shard = request.shard
-            start = stop = request.offset
-            unasked = gap = 0
+            shard, start, stop, unasked, gap = request.shard, offset, offset, 0, 0
+            ranges.append(current := MemberRange(shard, start, stop, []))
         if gap > 0:
             unasked += gap
         if end > stop:
-            stop = end
-        group.append(request)
-    if group:
-        yield group
+            current.stop = stop = end
+        current.requests.append(request)
+        if size >= alone_bytes:
+            shard = -1  # nothing joins it
+    return ranges
 
 
 def read_members(
@@ -95,32 +104,25 @@ def read_members(
         ChecksumMismatch: if a member's bytes are not those that were written.
     """
     reading = reading_of(source)
-
-    def fetch(group: list[MemberRequest]) -> bytes:
-        return _fetch(source, shards[group[0].shard], group)
-
-    groups = list(coalesce(requests, reading))
-    side_by_side = min(reading.requests, len(groups))
-    fetched = _side_by_side(fetch, groups, side_by_side) if side_by_side > 1 else map(fetch, groups)
-    for group, data in zip(groups, fetched, strict=True):
-        start = group[0].offset
-        for request in group:
+    ranges = coalesce(requests, reading)
+    fetch = partial(_fetch, source, shards)
+    side_by_side = min(reading.requests, len(ranges))
+    fetched = _side_by_side(fetch, ranges, side_by_side) if side_by_side > 1 else map(fetch, ranges)
+    for planned, data in zip(ranges, fetched, strict=True):
+        start = planned.start
+        for request in planned.requests:
             first, size = request.offset - start, request.size
             member = data[first : first + size]
-            if len(member) < size or crc32c(member) != request.crc32c:
+            if crc32c(member) != request.crc32c or len(member) < size:
                 url = source.url_of(shards[request.shard])
                 raise _damaged(member, request, url, keys[request.sample])
             members[request.sample][request.extension] = member
 
 
-def _fetch(source: RangeSource, name: str, group: list[MemberRequest]) -> bytes:
-    start = stop = group[0].offset
-    for request in group:
-        end = request.offset + request.size
-        if end > stop:
-            stop = end
+def _fetch(source: RangeSource, shards: Sequence[str], planned: MemberRange) -> bytes:
+    name, start = shards[planned.shard], planned.start
     try:
-        return source.get_range(name, start, stop - start)
+        return source.get_range(name, start, planned.stop - start)
     except FileNotFoundError as error:
         raise ShardNotFound(
             f"{source.url_of(name)}: the manifest names this shard, but it is not there. Fetch "
@@ -129,11 +131,11 @@ def _fetch(source: RangeSource, name: str, group: list[MemberRequest]) -> bytes:
 
 
 def _side_by_side(
-    fetch: Callable[[list[MemberRequest]], bytes], groups: list[list[MemberRequest]], requests: int
+    fetch: Callable[[MemberRange], bytes], ranges: list[MemberRange], requests: int
 ) -> Iterator[bytes]:
-    """Yield the bytes of each group in order, with several requests under way."""
+    """Yield the bytes of each range in order, with several requests under way."""
     with ThreadPoolExecutor(requests, "vrs_wds-get") as pool:
-        yield from pool.map(fetch, groups)
+        yield from pool.map(fetch, ranges)
 
 
 def _damaged(

@@ -40,13 +40,13 @@ def plan_ranges(
     """
     ranges = [
         PlannedRange(
-            shard=shards[group[0].shard],
-            start=group[0].offset,
-            stop=max(request.offset + request.size for request in group),
-            first=min(request.sample for request in group),
-            last=max(request.sample for request in group),
-            offsets=tuple(request.offset for request in group),
+            shard=shards[joined.shard],
+            start=joined.start,
+            stop=joined.stop,
+            first=min(request.sample for request in joined.requests),
+            last=max(request.sample for request in joined.requests),
+            offsets=tuple(request.offset for request in joined.requests),
         )
-        for group in coalesce(requests, reading)
+        for joined in coalesce(requests, reading)
     ]
     return sorted(ranges, key=lambda planned: planned.first)

@@ -184,7 +184,7 @@ def _verify_contents(
     where = f"{sample.url}: sample {sample.key!r}"
     for task in set(dataset.tasks) & set(task_names()):
         try:
-            parsed = parse_metadata(sample, [task])
+            parsed = parse_metadata(sample, [get_task(task)])
             if parsed[task] is not None:
                 size_wh = None if parsed["meta"] is None else parsed["meta"].size_wh
                 check_sidecar(get_task(task), parsed[task], where=where, size_wh=size_wh)

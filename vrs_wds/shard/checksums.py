@@ -3,9 +3,9 @@
 import hashlib
 from collections.abc import Callable
 
-import google_crc32c
+from crc32c import crc32c as _crc32c
 
-crc32c: Callable[[bytes], int] = google_crc32c.value
+crc32c: Callable[[bytes], int] = _crc32c
 """Returns the CRC32C (Castagnoli, RFC 3720) of a member's data."""
 
 

@@ -4,7 +4,9 @@ POSIX.1-1988 (ustar) headers of 512 bytes; names that do not fit get a POSIX.1-2
 header before them. See https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from vrs_wds.errors import KeyFormatError, ShardFormatError
@@ -39,9 +41,19 @@ _HEADER = (
     + b"%b"  # prefix
     + bytes(12)
 )
+_SHORT = (
+    _HEADER.replace(b"%b\x00", b"%011o\x00", 1)
+    .replace(b"%b" + bytes(100), REGULAR + bytes(100))
+    .replace(b"%b" + bytes(12), bytes(155 + 12))
+)
+"""Of a regular member with a short name: what is left are name, size and checksum."""
+_DIGIT_SUMS = tuple(sum(map(int, f"{number:o}")) for number in range(4096))
+"""Of numbers of four octal digits; a size has three such parts."""
 # Sum of all bytes but name, size, type flag and prefix; those of the checksum count as spaces.
 _FIXED_SUM = sum(_HEADER % (b"", b"", 0, b"", b"")) - 6 * ord("0") + 7 * ord(" ")
 _NO_PREFIX = bytes(155)
+_SHORT_NAME: Final = 100
+"""Bytes of a name that needs no prefix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +85,7 @@ def make_header(name: str, size: int) -> bytes:
             f"member {name!r}: expected at most {MAX_MEMBER_BYTES:,} bytes, got {size:,}."
         )
     encoded = name.encode("utf-8")
-    if len(encoded) <= 100:
+    if len(encoded) <= _SHORT_NAME:
         return _block(encoded, b"", size, REGULAR)
     split = _split_name(encoded)
     if split is None:
@@ -83,11 +95,26 @@ def make_header(name: str, size: int) -> bytes:
     return _block(split[1], split[0], size, REGULAR)
 
 
-def member_bytes(name: str, size: int) -> int:
-    """Return how many bytes a member takes in a shard: header, data and padding."""
-    if len(name) <= 100 and name.isascii():
-        return BLOCK + size + padding(size)
-    return len(make_header(name, size)) + size + padding(size)
+def make_headers(key: str, members: Sequence[tuple[str, bytes]]) -> list[bytes]:
+    """Return what `make_header` gives for each member of a sample: extension and data.
+
+    All of a sample's names begin with its key, so its bytes are added up once.
+    """
+    stem = key.encode("utf-8") + b"."
+    stem_sum = _FIXED_SUM + 11 * ord("0") + REGULAR[0] + sum(stem)
+    headers = []
+    for extension, data in members:
+        end, end_sum = _encode_extension(extension)
+        size = len(data)
+        if len(stem) + len(end) > _SHORT_NAME or size > MAX_MEMBER_BYTES:
+            headers.append(make_header(f"{key}.{extension}", size))
+            continue
+        digits_sum = (
+            _DIGIT_SUMS[size & 4095] + _DIGIT_SUMS[size >> 12 & 4095] + _DIGIT_SUMS[size >> 24]
+        )
+        name = (stem + end).ljust(_SHORT_NAME, b"\x00")
+        headers.append(_SHORT % (name, size, stem_sum + end_sum + digits_sum))
+    return headers
 
 
 def parse_header(block: bytes, *, where: str) -> TarHeader | None:
@@ -146,6 +173,13 @@ def _block(name: bytes, prefix: bytes, size: int, kind: bytes) -> bytes:
         kind,
         prefix.ljust(155, b"\x00") if prefix else _NO_PREFIX,
     )
+
+
+@lru_cache(maxsize=1024)
+def _encode_extension(extension: str) -> tuple[bytes, int]:
+    """Return an extension's bytes and their sum; there are few, and they come again and again."""
+    data = extension.encode("utf-8")
+    return data, sum(data)
 
 
 def _split_name(name: bytes) -> tuple[bytes, bytes] | None:

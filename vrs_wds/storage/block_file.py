@@ -18,7 +18,7 @@ import os
 import struct
 from collections.abc import Sequence
 
-import google_crc32c
+from crc32c import crc32c
 
 from vrs_wds.storage.blocks import Block
 
@@ -67,11 +67,11 @@ def _has_mark(top: bytes) -> bool:
 def encode_block(block: Block, data: bytes) -> list[bytes]:
     """Return what a block's file holds, in parts."""
     sums = b"".join(
-        _CHECKSUM.pack(google_crc32c.value(data[start : start + _PART_BYTES]))
+        _CHECKSUM.pack(crc32c(data[start : start + _PART_BYTES]))
         for start in range(0, len(data), _PART_BYTES)
     )
     head = _HEAD.pack(MARK, block.key, len(data), _PART_BYTES)
-    return [head, _CHECKSUM.pack(google_crc32c.value(head + sums)), sums, data]
+    return [head, _CHECKSUM.pack(crc32c(head + sums)), sums, data]
 
 
 def read_pieces(
@@ -102,7 +102,7 @@ def read_pieces(
     sums = top[_HEAD.size + _CHECKSUM.size :]
     if head != _HEAD.pack(MARK, block.key, block.size, _PART_BYTES):
         raise DamagedBlock("the head is that of another block")
-    if found != google_crc32c.value(head + sums):
+    if found != crc32c(head + sums):
         raise DamagedBlock("the head's checksum differs")
     expected = struct.unpack(f"<{_parts(block)}I", sums)
     return [_read_parts(descriptor, start, block, expected, first, stop) for first, stop in pieces]
@@ -116,7 +116,7 @@ def _read_parts(
     for number in range(first // _PART_BYTES, -(-stop // _PART_BYTES)):
         start = number * _PART_BYTES
         part = os.pread(descriptor, min(_PART_BYTES, block.size - start), data_start + start)
-        if google_crc32c.value(part) != sums[number]:
+        if crc32c(part) != sums[number]:
             raise DamagedBlock(f"the checksum of the data from byte {start:,} on differs")
         if start < first or start + len(part) > stop:
             part = part[max(first - start, 0) : stop - start]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import google_crc32c
+from crc32c import crc32c
 
 from vrs_wds.storage.held_files import HeldFiles, lock
 
@@ -56,13 +56,13 @@ class CacheLedger:
             return None
         (found,) = _CHECKSUM.unpack_from(data, _NUMBER.size)
         mark, used = _NUMBER.unpack_from(data)
-        whole = mark == _MARK and found == google_crc32c.value(data[: _NUMBER.size])
+        whole = mark == _MARK and found == crc32c(data[: _NUMBER.size])
         return int(used) if whole else None
 
     def write(self, descriptor: int, used: int) -> None:
         """Replace the number of bytes."""
         data = _NUMBER.pack(_MARK, used)
-        os.pwrite(descriptor, data + _CHECKSUM.pack(google_crc32c.value(data)), 0)
+        os.pwrite(descriptor, data + _CHECKSUM.pack(crc32c(data)), 0)
 
     def give_back(self, descriptor: int, size: int) -> None:
         """Take some bytes off, if the number is known."""

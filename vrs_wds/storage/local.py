@@ -185,6 +185,12 @@ class LocalStore:
         return len(leftovers)
 
     def _file(self, name: str) -> _OpenFile:
+        if (found := self._open_files.get(name)) is not None:
+            try:  # noqa: SIM105 - as `suppress` takes as long as a read
+                self._open_files.move_to_end(name)
+            except KeyError:  # another thread has just dropped it
+                pass
+            return found
         with self._lock:
             file = self._open_files.pop(name, None) or self._opened(name)
             self._open_files[name] = file

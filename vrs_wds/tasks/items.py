@@ -115,8 +115,10 @@ def move_items(items: Sequence[ItemT], frame: Frame, min_visible: float) -> tupl
         x_min, y_min, x_max, y_max = item.box
         left, right = x_min * scale_x + offset_x, x_max * scale_x + offset_x
         top, bottom = y_min * scale_y + offset_y, y_max * scale_y + offset_y
-        clipped_left, clipped_right = min(max(left, 0.0), width), min(max(right, 0.0), width)
-        clipped_top, clipped_bottom = min(max(top, 0.0), height), min(max(bottom, 0.0), height)
+        clipped_left, clipped_right, clipped_top, clipped_bottom = left, right, top, bottom
+        if not (0 <= left <= right <= width and 0 <= top <= bottom <= height):
+            clipped_left, clipped_right = min(max(left, 0.0), width), min(max(right, 0.0), width)
+            clipped_top, clipped_bottom = min(max(top, 0.0), height), min(max(bottom, 0.0), height)
         if x_max <= x_min or y_max <= y_min:
             # Scaling rounds: what lay on the border may come out a hair beyond it.
             keep = (
@@ -131,9 +133,17 @@ def move_items(items: Sequence[ItemT], frame: Frame, min_visible: float) -> tupl
         if keep:
             corners = item.corners
             if corners is not None:
-                xs = [x * scale_x + offset_x for x in corners[::2]]
-                ys = [y * scale_y + offset_y for y in corners[1::2]]
-                corners = (xs[0], ys[0], xs[1], ys[1], xs[2], ys[2], xs[3], ys[3])
+                x1, y1, x2, y2, x3, y3, x4, y4 = corners
+                corners = (
+                    x1 * scale_x + offset_x,
+                    y1 * scale_y + offset_y,
+                    x2 * scale_x + offset_x,
+                    y2 * scale_y + offset_y,
+                    x3 * scale_x + offset_x,
+                    y3 * scale_y + offset_y,
+                    x4 * scale_x + offset_x,
+                    y4 * scale_y + offset_y,
+                )
             moved_items.append(
                 msgspec.structs.replace(
                     item,  # type: ignore[type-var]  # items are Structs; a Protocol can't say so
@@ -160,6 +170,8 @@ def formatted_boxes(
 ) -> NDArray[np.float64]:
     """Return the items' boxes in the format asked for, one row an item."""
     boxes = boxes_of(items)
+    if options.box_format == "xyxy" and options.coordinates == "pixels":
+        return boxes  # as sidecars have them
     return format_boxes(
         boxes,
         # The other formats do not look at corners.

@@ -8,6 +8,7 @@ from vrs_wds.errors import ConfigError, UnknownTaskError
 from vrs_wds.tasks.task import Task
 
 _TASKS: dict[str, Task[Any]] = {}
+"""In the order of their names. Replaced, never changed: threads look at it."""
 _RESERVED = {"meta", "all", "complete", "image", "target", "region"}
 
 INDEX_COLUMNS = {"key", "shard", "offset", "size", "width", "height", "format"}
@@ -23,6 +24,7 @@ def register_task(task: TaskT) -> TaskT:
         ConfigError: if the name is malformed, reserved or taken by another class, or if another
             task has an index column of the same name.
     """
+    global _TASKS
     if not re.fullmatch(r"[a-z][a-z0-9_]*", task.name) or task.name in _RESERVED:
         raise ConfigError(
             f"task name {task.name!r}: expected lower case letters, digits and underscores, and "
@@ -42,7 +44,8 @@ def register_task(task: TaskT) -> TaskT:
             raise ConfigError(
                 f"task {task.name!r}: the index column {min(shared)!r} is taken by {other!r}."
             )
-    _TASKS[task.name] = task
+    tasks: dict[str, Task[Any]] = {**_TASKS, task.name: task}
+    _TASKS = dict(sorted(tasks.items()))
     return task
 
 
@@ -63,7 +66,7 @@ def get_task(name: str) -> Task[Any]:
 
 def task_names() -> list[str]:
     """Return the names of all registered tasks, in the order of their members in a sample."""
-    return sorted(_TASKS)
+    return list(_TASKS)
 
 
 def task_of_unit(unit: str) -> Task[Any]:
@@ -80,7 +83,7 @@ def task_of_unit(unit: str) -> Task[Any]:
 
 def registered_tasks() -> tuple[Task[Any], ...]:
     """Return all registered tasks, to register them in another process."""
-    return tuple(_TASKS[name] for name in task_names())
+    return tuple(_TASKS.values())
 
 
 def resolve_tasks(tasks: str | Iterable[str] | None, available: Iterable[str]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 import json
 import re
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -18,18 +18,8 @@ META_EXTENSION = "meta.json"
 
 # "deterministic" sorts the keys of dicts; the fields of Structs have their declared order.
 _ENCODER = msgspec.json.Encoder(order="deterministic")
+_META_DECODER = msgspec.json.Decoder(Meta)
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")
-
-StructT = TypeVar("StructT", bound=msgspec.Struct)
-
-
-def extension_of(task: str) -> str:
-    """Return the extension of a task's sidecar.
-
-    >>> extension_of("vqa")
-    'vqa.json'
-    """
-    return f"{task}.json"
 
 
 def encode_sidecar(
@@ -54,10 +44,7 @@ def encode_sidecar(
         SidecarError: if the value does not fit.
     """
     try:
-        # A Struct is taken apart first: its fields may hold what its types forbid.
-        sidecar = msgspec.convert(
-            msgspec.to_builtins(value, enc_hook=_plain, order="deterministic"), task.schema
-        )
+        sidecar = _convert(value, task.schema)
         task.check(sidecar, size_wh)
         data = _ENCODER.encode(sidecar)
         if b"null" in data:  # None, or a number that is not finite
@@ -75,7 +62,12 @@ def decode_sidecar(task: Task[Any], data: bytes, *, where: str) -> Any:  # noqa:
     Raises:
         SidecarError: if they do not fit.
     """
-    return _decode(task.schema, data, task.name, where)
+    try:
+        if len(data) <= MAX_SIDECAR_BYTES:
+            return _decoder(task.schema).decode(data)
+    except (ValueError, RecursionError) as error:
+        raise _sidecar_error(error, task.name, where) from error
+    raise _too_large(len(data), task.name, where)
 
 
 def check_sidecar(
@@ -120,7 +112,29 @@ def decode_meta(data: bytes, *, where: str) -> Meta:
     Raises:
         SidecarError: if they do not fit.
     """
-    return _decode(Meta, data, "meta", where)
+    try:
+        if len(data) <= MAX_SIDECAR_BYTES:
+            return _META_DECODER.decode(data)
+    except (ValueError, RecursionError) as error:
+        raise _sidecar_error(error, "meta", where) from error
+    raise _too_large(len(data), "meta", where)
+
+
+def _convert(value: object, schema: type[msgspec.Struct]) -> Any:  # noqa: ANN401
+    """Convert a Struct, or plain values; a Struct's fields may hold what its types forbid.
+
+    So a value is taken apart first. Half of that time goes into the order of sets and dicts. It is
+    saved where what comes out equals what went in: then there was no set. What is wrong is named in
+    order, too.
+    """
+    try:
+        plain = msgspec.to_builtins(value, enc_hook=_plain)
+        sidecar = msgspec.convert(plain, schema)
+        if plain == value or sidecar == value:
+            return sidecar
+    except (ValueError, TypeError, RuntimeError):  # arrays and tensors cannot be compared so
+        pass
+    return msgspec.convert(_to_plain(value), schema)
 
 
 def _to_plain(value: object) -> Any:  # noqa: ANN401
@@ -138,16 +152,6 @@ def _plain(value: object) -> object:
 @lru_cache(maxsize=128)
 def _decoder(schema: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(schema)
-
-
-def _decode(schema: type[StructT], data: bytes, task: str, where: str) -> StructT:
-    if len(data) > MAX_SIDECAR_BYTES:
-        raise _too_large(len(data), task, where)
-    try:
-        sidecar: StructT = _decoder(schema).decode(data)
-    except (ValueError, RecursionError) as error:
-        raise _sidecar_error(error, task, where) from error
-    return sidecar
 
 
 def _sidecar_error(error: Exception, task: str, where: str) -> SidecarError:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import msgspec
@@ -56,6 +57,15 @@ class TargetOptions:
         return self.classes.index(label)
 
 
+def extension_of(task: str) -> str:
+    """Return the extension of a task's sidecar.
+
+    >>> extension_of("vqa")
+    'vqa.json'
+    """
+    return f"{task}.json"
+
+
 class Task(ABC, Generic[SidecarT]):
     """One thing that is asked of an image, with its sidecar `KEY.<name>.json`.
 
@@ -73,6 +83,11 @@ class Task(ABC, Generic[SidecarT]):
     """Columns that the task adds to the index, with their types."""
     unit: ClassVar[str] = ""
     """What the sidecar holds several of, such as `question`; empty if it cannot be taken apart."""
+
+    @cached_property
+    def extension(self) -> str:
+        """Extension of the sidecar, such as `vqa.json`."""
+        return extension_of(self.name)
 
     @abstractmethod
     def empty(self) -> SidecarT:

@@ -8,8 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vrs_wds.shard.index_table import (
+    ABSENT,
     FOOTER_TAIL,
     IndexRow,
+    count_column,
     footer_size,
     make_schema,
     make_table,
@@ -29,7 +31,8 @@ from vrs_wds.shard.manifest import (
 from vrs_wds.shard.names import CARD_NAME, index_name, manifest_name
 from vrs_wds.storage.store import Store, StoreWriter
 from vrs_wds.tasks.registry import get_task, task_names
-from vrs_wds.tasks.sidecars import META_EXTENSION, extension_of
+from vrs_wds.tasks.sidecars import META_EXTENSION
+from vrs_wds.tasks.task import extension_of
 from vrs_wds.writer.card import make_card
 from vrs_wds.writer.staging import Staging
 
@@ -50,16 +53,15 @@ def describe_rows(
     rows: Sequence[IndexRow],
 ) -> tuple[pa.Table, tuple[str, ...], dict[str, tuple[int, int]]]:
     """Return a shard's rows as a table, its extensions in member order, and its tasks."""
-    extensions = _member_order({extension for row in rows for extension in row.members})
-    tasks = sorted({task for row in rows for task in row.counts})
-    counts = {
-        task: (
-            sum(task in row.counts for row in rows),
-            sum(row.counts.get(task, 0) for row in rows),
-        )
-        for task in tasks
-    }
-    return make_table(rows, 0, extensions, tasks), extensions, counts
+    extensions = _member_order(set[str]().union(*[row.members for row in rows]))
+    tasks = sorted(set[str]().union(*[row.counts for row in rows]))
+    table = make_table(rows, 0, extensions, tasks)
+    counts = {}
+    for task in tasks:
+        column = table[count_column(task)].to_numpy()
+        there = column[column != ABSENT]
+        counts[task] = (len(there), int(there.sum()))
+    return table, extensions, counts
 
 
 def write_index(store: Store, split: str, shards: Sequence[CompleteShard]) -> FileInfo:
@@ -169,9 +171,11 @@ def _full_table(
     """Set the shard's number, and add the columns that other shards have and this one lacks."""
     shard = pa.array([number] * table.num_rows, pa.int32())
     numbered = {"shard", *(member_column(extension, "shard") for extension in extensions)}
-    blank_row = IndexRow(key="", offset=0, size=0, members={})
-    blank = make_table([blank_row] * table.num_rows, number, extensions, tasks)
     there = set(table.schema.names)
+    blank = table
+    if not there.issuperset(schema.names):
+        blank_row = IndexRow(key="", offset=0, size=0, members={})
+        blank = make_table([blank_row] * table.num_rows, number, extensions, tasks)
     columns = [
         shard if name in numbered else table[name] if name in there else blank[name]
         for name in schema.names

@@ -28,7 +28,8 @@ from vrs_wds.shard.tar_header import padding
 from vrs_wds.storage.open import open_store
 from vrs_wds.storage.store import Location, Store
 from vrs_wds.tasks.registry import registered_tasks
-from vrs_wds.tasks.sidecars import check_sidecar, decode_sidecar, extension_of
+from vrs_wds.tasks.sidecars import check_sidecar, decode_sidecar
+from vrs_wds.tasks.task import extension_of
 from vrs_wds.writer.card import check_card
 from vrs_wds.writer.claim import claim_split
 from vrs_wds.writer.commit import (

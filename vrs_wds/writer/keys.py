@@ -2,8 +2,18 @@
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 _CACHE_KIB = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Twice:
+    """A key that two samples have."""
+
+    key: str
+    origins: dict[int, str]
+    """The two samples' numbers, in order, with their origins; empty where they are not known."""
 
 
 class KeySet:
@@ -19,30 +29,20 @@ class KeySet:
         self._database.execute(f"CREATE TABLE keys ({columns}) WITHOUT ROWID")
         self._database.execute("BEGIN")  # one transaction, never committed: the file is nobody's
 
-    def add(self, key: str, number: int, origin: str) -> tuple[int, str] | None:
-        """Add a key; return None, or number and origin of the sample that has it already."""
-        row = (key, number, origin)
-        if self._database.execute("INSERT OR IGNORE INTO keys VALUES (?, ?, ?)", row).rowcount:
-            return None
-        query = "SELECT number, origin FROM keys WHERE key = ?"
-        found: tuple[int, str] = self._database.execute(query, (key,)).fetchone()
-        return found
-
-    def add_many(self, keys: Sequence[str], start: int) -> tuple[str, int, int] | None:
-        """Add keys of samples with consecutive numbers.
+    def add(self, samples: Sequence[tuple[str, int, str]]) -> Twice | None:
+        """Add samples, many at once: keys, numbers and origins.
 
         Returns:
-            None; or a key that is there already, the number of its sample, and that of the sample
-            that has it again.
+            None; or the first of them whose key is there already.
         """
-        rows = [(key, start + i, "") for i, key in enumerate(keys)]
         query = "INSERT OR IGNORE INTO keys VALUES (?, ?, ?)"
-        if self._database.executemany(query, rows).rowcount == len(rows):
+        if self._database.executemany(query, samples).rowcount == len(samples):
             return None
-        for key, number, _ in rows:
-            found = self._database.execute("SELECT number FROM keys WHERE key = ?", (key,))
-            if (first := found.fetchone()[0]) != number:
-                return key, first, number
+        for key, number, origin in samples:
+            found = self._database.execute("SELECT number, origin FROM keys WHERE key = ?", (key,))
+            first, first_origin = found.fetchone()
+            if first != number:
+                return Twice(key, {first: first_origin, number: origin})
         return None
 
     def close(self) -> None:

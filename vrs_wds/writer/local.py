@@ -1,18 +1,21 @@
 """Packs what is still missing in this process; workers may load and encode the samples."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 
 from vrs_wds.errors import DuplicateKeyError, ResumeError
 from vrs_wds.sample import Source, SourceSample, check_key, name_to_key
 from vrs_wds.shard.names import shard_name
 from vrs_wds.writer.engine import prepare_all
+from vrs_wds.writer.finishing import Finishing
 from vrs_wds.writer.journal import ShardEntry, Span, spans
-from vrs_wds.writer.keys import KeySet
+from vrs_wds.writer.keys import KeySet, Twice
 from vrs_wds.writer.pack import Packer, digest
 from vrs_wds.writer.prepare import PreparedSample, prepare_sample
 
 Samples = Source | Iterable[SourceSample]
+
+_KEYS_AT_ONCE = 1000
 
 
 def pack_locally(
@@ -52,20 +55,25 @@ def pack_locally(
         prepared = prepare_all(source, packer.config, num_workers=num_workers)
     keys = _Keys(packer, source, done)
 
+    stops = [entry.stop for entry in done]
+
     def name(number: int) -> str:
-        before = sum(entry.stop <= number for entry in done)
+        before = sum(stop <= number for stop in stops)
         return shard_name(packer.config.shards.name, packer.split, before)
 
     try:
-        for span in todo:
-            stop = (span.block + 1) * size if span.stop is None else span.stop
-            samples = keys.unique(islice(prepared, stop - span.start), span)
-            before = len(done)
-            for entry in packer.pack(span, samples, check=check, name=name):
-                done.append(entry)
-                count(entry.stop - entry.start)
-            if len(done) == before:  # the iterable is through
-                return
+        with Finishing() as finishing:
+            for span in todo:
+                stop = (span.block + 1) * size if span.stop is None else span.stop
+                samples = keys.noted(islice(prepared, stop - span.start), span)
+                before = len(stops)
+                for packed in packer.pack(
+                    span, samples, finishing, check=check, name=name, seal=keys.refuse_twice
+                ):
+                    stops.append(packed.stop)
+                    count(len(packed))
+                if len(stops) == before:  # the iterable is through
+                    return
     finally:
         keys.close()
 
@@ -120,41 +128,47 @@ class _Keys:
     def __init__(self, packer: Packer, source: Samples, entries: Sequence[ShardEntry]) -> None:
         self._source = source
         self._seen = KeySet()
+        self._waiting: list[tuple[str, int, str]] = []
         for entry in entries:
             keys = packer.journal.rows(entry, ["key"])["key"].to_pylist()
-            if (twice := self._seen.add_many(keys, entry.start)) is not None:
-                raise twice_error(source, *twice)
+            self._waiting += [(key, number, "") for number, key in enumerate(keys, entry.start)]
+            self.refuse_twice()
 
-    def unique(self, samples: Iterator[PreparedSample], span: Span) -> Iterator[PreparedSample]:
-        """Pass samples on, and raise for a key that was there before."""
+    def noted(self, samples: Iterator[PreparedSample], span: Span) -> Iterator[PreparedSample]:
+        """Pass samples on; their keys are looked at soon, many at once."""
         can_be_asked = isinstance(self._source, Source)
-        for number, sample in enumerate(samples, span.start):
-            origin = "" if can_be_asked else sample.origin
-            if (twice := self._seen.add(sample.key, number, origin)) is not None:
-                first, other = twice
-                raise twice_error(
-                    self._source, sample.key, first, number, {first: other, number: sample.origin}
-                )
-            yield sample
+        try:
+            for number, sample in enumerate(samples, span.start):
+                self._waiting.append((sample.key, number, "" if can_be_asked else sample.origin))
+                if len(self._waiting) >= _KEYS_AT_ONCE:
+                    self.refuse_twice()
+                yield sample
+        except Exception:
+            self.refuse_twice()  # what came first counts
+            raise
+
+    def refuse_twice(self) -> None:
+        """Raise for a key that was there before, among all samples that were passed on."""
+        waiting, self._waiting = self._waiting, []
+        if (twice := self._seen.add(waiting)) is not None:
+            raise twice_error(self._source, twice)
 
     def close(self) -> None:
         """Forget the keys."""
         self._seen.close()
 
 
-def twice_error(
-    source: Samples, key: str, first: int, second: int, origins: Mapping[int, str] | None = None
-) -> DuplicateKeyError:
+def twice_error(source: Samples, twice: Twice) -> DuplicateKeyError:
     """Say which samples have the same key."""
 
-    def describe(number: int) -> str:
-        origin = (origins or {}).get(number, "")
+    def describe(number: int, origin: str) -> str:
         if not origin and isinstance(source, Source):
             sample = source[number]
             origin = sample.origin or sample.name
         return f"{origin} (sample {number})" if origin else f"sample {number}"
 
+    first, second = (describe(number, origin) for number, origin in twice.origins.items())
     return DuplicateKeyError(
-        f"key {key!r} is given twice: by {describe(first)} and by {describe(second)}. Keys are "
-        "unique in a split: give one of them another name."
+        f"key {twice.key!r} is given twice: by {first} and by {second}. Keys are unique in a "
+        "split: give one of them another name."
     )

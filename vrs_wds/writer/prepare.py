@@ -1,6 +1,7 @@
 """One source sample to the members of a sample in a shard. Pure; runs in worker processes."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -12,7 +13,8 @@ from vrs_wds.images.header import ImageHeader, is_image_extension, read_header
 from vrs_wds.sample import SourceSample, check_key, name_to_key
 from vrs_wds.tasks.meta import Meta
 from vrs_wds.tasks.registry import get_task, resolve_tasks, task_names
-from vrs_wds.tasks.sidecars import META_EXTENSION, encode_meta, encode_sidecar, extension_of
+from vrs_wds.tasks.sidecars import META_EXTENSION, encode_meta, encode_sidecar
+from vrs_wds.tasks.task import extension_of
 from vrs_wds.writer.options import ImageOptions, ShardConfig
 
 
@@ -114,6 +116,7 @@ def _prepare_sidecars(
     members: list[tuple[str, bytes]] = []
     counts: dict[str, int] = {}
     facts: dict[str, Any] = {}
+    chosen = config.tasks if isinstance(config.tasks, str) else tuple(config.tasks)
     registered = task_names()
     for name in sample.annotations:
         if name not in registered:
@@ -121,7 +124,7 @@ def _prepare_sidecars(
                 f"{where}: annotations for the unknown task {name!r}; registered are "
                 f"{', '.join(registered)}. Register it with vrs_wds.register_task."
             )
-    for name in sorted(resolve_tasks(config.tasks, registered)):
+    for name, extension in _sidecars_to_write(chosen, tuple(registered)):
         task = get_task(name)
         value = sample.annotations.get(name)
         if value is None and config.sidecars.missing == "omit":
@@ -129,7 +132,7 @@ def _prepare_sidecars(
         sidecar, data = encode_sidecar(
             task, task.empty() if value is None else value, where=where, size_wh=size_wh
         )
-        members.append((extension_of(name), data))
+        members.append((extension, data))
         counts[name] = task.count(sidecar)
         found = task.facts(sidecar)
         if found.keys() != task.fact_kinds.keys():
@@ -139,3 +142,11 @@ def _prepare_sidecars(
             )
         facts.update(found)
     return members, counts, facts
+
+
+@lru_cache(maxsize=16)
+def _sidecars_to_write(
+    chosen: str | tuple[str, ...], registered: tuple[str, ...]
+) -> list[tuple[str, str]]:
+    """Return tasks with their extensions, in member order; the same for every sample."""
+    return [(name, extension_of(name)) for name in sorted(resolve_tasks(chosen, registered))]

@@ -26,6 +26,7 @@ from vrs_wds.shard.names import manifest_name
 from vrs_wds.writer import claim as claims
 from vrs_wds.writer.claim import Claim, ClaimRecord, describe, read_claim, runs_here
 from vrs_wds.writer.engine import prepare_all
+from vrs_wds.writer.finishing import Finishing
 from vrs_wds.writer.job import Job, differences
 from vrs_wds.writer.journal import ShardEntry, Span, in_threads, spans
 from vrs_wds.writer.keys import KeySet
@@ -229,12 +230,14 @@ def pack_blocks(
     todo = [span for span in spans(list(entries), len(source), size) if _mine(span.block, world)]
     numbers = chain.from_iterable(_numbers(span) for span in todo)
     prepared = prepare_all(source, packer.config, num_workers=num_workers, numbers=numbers)
-    for span in todo:
-        samples = islice(prepared, len(_numbers(span)))
-        for entry in packer.pack(
-            span, samples, check=check, name=lambda n: f"{packer.split}, samples from {n:,}"
-        ):
-            count(entry.stop - entry.start)
+    with Finishing() as finishing:
+        for span in todo:
+            samples = islice(prepared, len(_numbers(span)))
+            for packed in packer.pack(
+                span, samples, finishing,
+                check=check, name=lambda n: f"{packer.split}, samples from {n:,}",
+            ):  # fmt: skip
+                count(len(packed))
 
 
 def refuse_twice(packer: Packer, source: Source) -> None:
@@ -247,8 +250,9 @@ def refuse_twice(packer: Packer, source: Source) -> None:
     try:
         for entry in packer.journal.entries(packer.journal.complete()):
             column = packer.journal.rows(entry, ["key"])["key"].to_pylist()
-            if (twice := keys.add_many(column, entry.start)) is not None:
-                raise twice_error(source, *twice)
+            rows = [(key, number, "") for number, key in enumerate(column, entry.start)]
+            if (twice := keys.add(rows)) is not None:
+                raise twice_error(source, twice)
     finally:
         keys.close()
 

@@ -8,6 +8,7 @@ from vrs_wds.sample import Source
 from vrs_wds.tasks.registry import register_task, registered_tasks
 from vrs_wds.tasks.task import Task
 from vrs_wds.writer.engine import prepare_all
+from vrs_wds.writer.finishing import Finishing
 from vrs_wds.writer.journal import ShardEntry, Span, spans
 from vrs_wds.writer.pack import Packer
 from vrs_wds.writer.ranks import refuse_twice
@@ -91,7 +92,9 @@ def _pack_block(shared: tuple[Packer, Source, tuple[Task[Any], ...]], span: Span
         register_task(task)
     numbers = range(span.start, span.start if span.stop is None else span.stop)
     samples = prepare_all(source, packer.config, num_workers=0, numbers=numbers)
-    packed = packer.pack(
-        span, samples, check=lambda: None, name=lambda n: f"{packer.split}, samples from {n:,}"
-    )
-    return sum(entry.stop - entry.start for entry in packed)
+    with Finishing() as finishing:
+        packed = packer.pack(
+            span, samples, finishing,
+            check=lambda: None, name=lambda n: f"{packer.split}, samples from {n:,}",
+        )  # fmt: skip
+        return sum(map(len, packed))

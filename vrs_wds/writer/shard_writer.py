@@ -1,68 +1,72 @@
 """Packs prepared samples into one shard."""
 
 import hashlib
-import time
 from typing import Final
 
 from vrs_wds.shard.checksums import crc32c
 from vrs_wds.shard.index_table import IndexRow, MemberPlace
 from vrs_wds.shard.manifest import ShardInfo
-from vrs_wds.shard.tar_header import BLOCK, END_OF_ARCHIVE, make_header, member_bytes, padding
+from vrs_wds.shard.tar_header import BLOCK, END_OF_ARCHIVE, make_headers
 from vrs_wds.storage.store import StoreWriter
-from vrs_wds.writer.background_hash import BackgroundHash
+from vrs_wds.writer.background import Background
 from vrs_wds.writer.prepare import PreparedSample
 
-PIECE_BYTES: Final = 1024**2
-"""Samples are gathered to pieces of this size, which are written and hashed in one go."""
+PIECE_BYTES: Final = 4 * 1024**2
+"""Samples are gathered to pieces of this size, which are written and hashed in one go.
 
-_ZEROS: Final = bytes(BLOCK)
+A thread that has hashed a piece waits for the interpreter, for up to 5 ms, to get the next one: a
+piece takes it longer than that.
+"""
 
-
-def packed_bytes(sample: PreparedSample) -> int:
-    """Return how many bytes a sample takes in a shard."""
-    return sum([member_bytes(f"{sample.key}.{ext}", len(data)) for ext, data in sample.members])
+_FILLERS: Final = tuple(bytes(-size % BLOCK) for size in range(BLOCK))
+"""What follows data of this size, modulo a block."""
 
 
 class ShardWriter:
     """Writes samples to a shard, and keeps the rows of its index.
 
-    The last samples are in memory until `close`. Without it there is nothing to clean up.
+    `add` samples, as long as they fit, then `end`; both in one thread. Then `close`, in any thread.
+    To give up at any time: `stop`.
     """
 
-    def __init__(self, writer: StoreWriter) -> None:
+    def __init__(self, writer: StoreWriter, *, max_samples: int, max_bytes: int) -> None:
+        self._max_samples = max_samples
+        self._max_bytes = max_bytes
         self.rows: list[IndexRow] = []
-        self._writer = writer
         self._size = 0
         self._gathered: list[bytes] = []
         self._written = 0
-        self._sha256 = BackgroundHash(hashlib.sha256())
-        self._md5 = BackgroundHash(hashlib.md5(usedforsecurity=False))  # wids asks for it
+        self._sha256 = hashlib.sha256()
+        self._md5 = hashlib.md5(usedforsecurity=False)  # wids asks for it
+        takers = (self._sha256.update, self._md5.update, writer.write)
+        self._works = [Background(take) for take in takers]
 
-    def fits(self, size: int, *, max_samples: int, max_bytes: int) -> bool:
-        """Tell whether a sample of `size` packed bytes still fits; the first always does."""
-        if not self.rows:
-            return True
-        total = self._size + size + len(END_OF_ARCHIVE)
-        return len(self.rows) < max_samples and total <= max_bytes
-
-    def add(self, sample: PreparedSample) -> None:
-        """Append a sample."""
+    def add(self, sample: PreparedSample) -> bool:
+        """Append a sample; tell whether it fitted. The first always does."""
+        members = sample.members
+        headers = make_headers(sample.key, members)
+        parts: list[bytes] = []
+        for header, (_, data) in zip(headers, members, strict=True):
+            parts += (header, data, _FILLERS[len(data) % BLOCK])
+        size = sum(map(len, parts))
+        if self.rows and (
+            len(self.rows) >= self._max_samples
+            or self._size + size + len(END_OF_ARCHIVE) > self._max_bytes
+        ):
+            return False
+        self._gathered += parts
         offset = position = self._size
         places = {}
-        for extension, data in sample.members:
-            size = len(data)
-            header = make_header(f"{sample.key}.{extension}", size)
+        for header, (extension, data) in zip(headers, members, strict=True):
             position += len(header)
-            places[extension] = MemberPlace(position, size, crc32c(data))
-            filler = _ZEROS[: padding(size)]
-            position += size + len(filler)
-            self._gathered += (header, data, filler)
+            places[extension] = MemberPlace(position, len(data), crc32c(data))
+            position += len(data) + -len(data) % BLOCK
         self._size = position
         self.rows.append(
             IndexRow(
                 key=sample.key,
                 offset=offset,
-                size=position - offset,
+                size=size,
                 members=places,
                 width=sample.width,
                 height=sample.height,
@@ -73,15 +77,18 @@ class ShardWriter:
         )
         if position - self._written >= PIECE_BYTES:
             self._flush()
-        # A hash that has done its piece waits for the interpreter, by default for up to 5 ms: twice
-        # what a piece takes. This lets it in, and costs a microsecond.
-        time.sleep(0)
+        return True
 
-    def close(self, name: str) -> ShardInfo:
-        """Write the end of the tar, and return what the manifest says of it."""
+    def end(self) -> None:
+        """Hand over the last samples and the end of the tar."""
         self._gathered.append(END_OF_ARCHIVE)
         self._size += len(END_OF_ARCHIVE)
         self._flush()
+
+    def close(self, name: str) -> ShardInfo:
+        """Wait until all is hashed and written; return what the manifest says of the shard."""
+        for work in self._works:
+            work.wait()
         return ShardInfo(
             url=name,
             nsamples=len(self.rows),
@@ -90,22 +97,26 @@ class ShardWriter:
             sha256=self._sha256.hexdigest(),
         )
 
+    def stop(self) -> None:
+        """Leave what is not hashed and written; afterwards nobody uses the store's writer."""
+        for work in self._works:
+            work.stop()
+
     def _flush(self) -> None:
-        """Write and hash what was gathered; a large part is not copied."""
+        """Hand over what was gathered; a large part is not copied."""
         small: list[bytes] = []
         for part in self._gathered:
             if len(part) < PIECE_BYTES:
                 small.append(part)
                 continue
-            self._write(b"".join(small))
+            self._put(b"".join(small))
             small.clear()
-            self._write(part)
-        self._write(b"".join(small))
+            self._put(part)
+        self._put(b"".join(small))
         self._gathered.clear()
         self._written = self._size
 
-    def _write(self, piece: bytes) -> None:
+    def _put(self, piece: bytes) -> None:
         if piece:
-            self._sha256.update(piece)
-            self._md5.update(piece)
-            self._writer.write(piece)
+            for work in self._works:
+                work.put(piece)

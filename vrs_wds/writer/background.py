@@ -1,53 +1,42 @@
-"""A checksum computed beside the thread that packs.
+"""Work on a shard's bytes beside the thread that packs: hashing and writing.
 
 ::
 
     packing   | piece 0 | piece 1 | piece 2 |   waits   | piece 3 | ...
     SHA-256             |    piece 0     |    piece 1     |    piece 2     | ...
     MD5                 |  piece 0  |  piece 1  |         |  piece 2  | ...
+    writing             | 0 |       | 1 |       | 2 |
 
-`hashlib` lets other threads run while it works on a large piece.
+`hashlib` and files let other threads run while they work on a large piece.
 """
 
 import threading
 from collections import deque
-from typing import Protocol
+from collections.abc import Callable
 
-MAX_WAITING_BYTES = 8 * 1024**2
-"""Bytes that may wait for a hash. A piece that is larger waits alone."""
+MAX_WAITING_BYTES = 16 * 1024**2
+"""Bytes that may wait for one work. A piece that is larger waits alone."""
 
-THREAD_NAME = "vrs_wds-hash"
-
-
-class Hash(Protocol):
-    """What `hashlib` makes."""
-
-    def update(self, data: bytes, /) -> None:
-        """Take the next bytes."""
-        ...
-
-    def hexdigest(self) -> str:
-        """Return the digest of all bytes so far."""
-        ...
+THREAD_NAME = "vrs_wds-background"
 
 
-class BackgroundHash:
-    """Feeds a hash from a thread, in bounded memory.
+class Background:
+    """Gives pieces to a function in a thread, in order and in bounded memory.
 
     The thread lives while pieces wait for it, and no longer: when the packing thread stops, for
     whatever reason, it ends by itself within a moment. What goes wrong in it is raised by the next
-    `update`, or by `hexdigest`.
+    `put`, or by `wait`.
     """
 
-    def __init__(self, hash: Hash) -> None:
-        self._hash = hash
+    def __init__(self, take: Callable[[bytes], object]) -> None:
+        self._take = take
         self._changed = threading.Condition()
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._is_running = False
         self._error: BaseException | None = None
 
-    def update(self, data: bytes) -> None:
+    def put(self, data: bytes) -> None:
         """Hand over the next bytes; first wait while there are too many already."""
         with self._changed:
             self._changed.wait_for(
@@ -59,12 +48,18 @@ class BackgroundHash:
             if not self._is_running:
                 self._start()
 
-    def hexdigest(self) -> str:
-        """Wait for the thread; return the digest of all bytes so far."""
+    def wait(self) -> None:
+        """Wait until all pieces were taken."""
         with self._changed:
             self._changed.wait_for(lambda: not self._is_running)
             self._raise_error()
-            return self._hash.hexdigest()
+
+    def stop(self) -> None:
+        """Drop what waits; wait for the piece that is being taken. Raises nothing."""
+        with self._changed:
+            while len(self._waiting) > 1:  # the first is being taken
+                self._waiting_bytes -= len(self._waiting.pop())
+            self._changed.wait_for(lambda: not self._is_running)
 
     def _start(self) -> None:
         self._is_running = True
@@ -77,7 +72,7 @@ class BackgroundHash:
     def _work(self) -> None:
         try:
             while (data := self._first()) is not None:
-                self._hash.update(data)
+                self._take(data)
                 self._drop_first()
         except BaseException as error:  # noqa: BLE001 - raised where the bytes come from
             self._fail(error)
