@@ -96,7 +96,7 @@ def test_pixels_are_those_of_the_whole_picture(
 def test_one_region_is_decoded_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole picture is not."""
     picture = CodedPicture.read(FILES[name](), where="here")
-    monkeypatch.setattr(regions_module, "decode_rgb", None)
+    monkeypatch.setattr(regions_module, "decode_picture", None)
 
     [part] = decode_regions(picture, [(10, 20, 110, 120)])
 

@@ -443,7 +443,9 @@ def test_slots_are_left_out_for_a_while_where_they_do_not_fit() -> None:
 def test_an_interrupt_ends_the_threads(small_root: Path) -> None:
     """Ctrl-C in the loop: KeyboardInterrupt, no thread left, and the interpreter ends."""
     code = (
-        "import sys, threading, vrs_wds as vw\n"
+        "import threading, time, vrs_wds as vw\n"
+        "def ours():\n"
+        "    return [t for t in threading.enumerate() if t.name.startswith('vrs_wds')]\n"
         f"loader = vw.StreamingLoader({str(small_root)!r}, batch_size=2, num_threads=3)\n"
         "try:\n"
         "    for number in range(10**9):\n"
@@ -451,10 +453,10 @@ def test_an_interrupt_ends_the_threads(small_root: Path) -> None:
         "            if number == 2: print('running', flush=True)\n"
         "except KeyboardInterrupt:\n"
         "    del loader\n"
-        "    ours = [t for t in threading.enumerate() if t.name.startswith('vrs_wds')]\n"
-        # The interrupt may come while they are being joined: they end all the same.
-        "    for thread in ours: thread.join(20)\n"
-        "    print('left', [t.name for t in ours if t.is_alive()], flush=True)\n"
+        # It may come while one is started, or joined: these end all the same, a little later.
+        "    deadline = time.monotonic() + 20\n"
+        "    while ours() and time.monotonic() < deadline: time.sleep(0.01)\n"
+        "    print('left', ours(), flush=True)\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
