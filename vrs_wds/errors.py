@@ -33,9 +33,6 @@ mistake in code or configuration and is never skipped.
 Each error takes one string, so that it survives the way from a worker process.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 
 class VrsWdsError(Exception):
     """Base of every error that this package raises on purpose."""
@@ -138,13 +135,3 @@ class SidecarError(SampleError, ValueError):
 
 class DecodeError(SampleError, ValueError):
     """An image cannot be decoded to RGB uint8; the message names shard and key."""
-
-
-@contextmanager
-def noting(place: str) -> Iterator[None]:
-    """Add to every exception that passes what was being loaded; it passes all the same."""
-    try:
-        yield
-    except Exception as error:
-        error.add_note(f"while loading {place}")
-        raise

@@ -19,13 +19,17 @@ MAX_WAITING_BYTES = 16 * 1024**2
 
 THREAD_NAME = "vrs_wds-background"
 
+IDLE_SECONDS = 1.0
+"""A thread without a piece waits so long for the next one: to start one may take 10 ms, for which
+the packing thread would wait."""
+
 
 class Background:
     """Gives pieces to a function in a thread, in order and in bounded memory.
 
-    The thread lives while pieces wait for it, and no longer: when the packing thread stops, for
-    whatever reason, it ends by itself within a moment. What goes wrong in it is raised by the next
-    `put`, or by `wait`.
+    The thread lives until `wait` or `stop`, or until no piece has come for a while: when the
+    packing thread stops, for whatever reason, it ends by itself. What goes wrong in it is raised by
+    the next `put`, or by `wait`.
     """
 
     def __init__(self, take: Callable[[bytes], object]) -> None:
@@ -33,7 +37,7 @@ class Background:
         self._changed = threading.Condition()
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
-        self._is_running = False
+        self._is_running = self._may_end = False
         self._error: BaseException | None = None
 
     def put(self, data: bytes) -> None:
@@ -45,13 +49,16 @@ class Background:
             self._raise_error()
             self._waiting.append(data)
             self._waiting_bytes += len(data)
-            if not self._is_running:
+            self._may_end = False
+            if self._is_running:
+                self._changed.notify_all()
+            else:
                 self._start()
 
     def wait(self) -> None:
         """Wait until all pieces were taken."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._is_running)
+            self._let_end()
             self._raise_error()
 
     def stop(self) -> None:
@@ -59,7 +66,13 @@ class Background:
         with self._changed:
             while len(self._waiting) > 1:  # the first is being taken
                 self._waiting_bytes -= len(self._waiting.pop())
-            self._changed.wait_for(lambda: not self._is_running)
+            self._let_end()
+
+    def _let_end(self) -> None:
+        """Wait until all pieces were taken; the thread needs wait for no other."""
+        self._changed.wait_for(lambda: not self._waiting)
+        self._may_end = True
+        self._changed.notify_all()
 
     def _start(self) -> None:
         self._is_running = True
@@ -79,10 +92,10 @@ class Background:
 
     def _first(self) -> bytes | None:
         with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._may_end, IDLE_SECONDS)
             if self._waiting:
                 return self._waiting[0]
             self._is_running = False
-            self._changed.notify_all()
             return None
 
     def _drop_first(self) -> None:

@@ -14,7 +14,7 @@ from multiprocessing import forkserver
 from pickle import PicklingError
 from typing import Any
 
-from vrs_wds.errors import ConfigError, noting
+from vrs_wds.errors import ConfigError
 from vrs_wds.sample import Source, SourceSample
 from vrs_wds.tasks.registry import register_task, registered_tasks
 from vrs_wds.tasks.task import Task
@@ -154,8 +154,11 @@ def _load_all(source: Source, numbers: Iterable[int]) -> Iterator[SourceSample]:
 
 
 def _load(source: Source, number: int) -> SourceSample:
-    with noting(f"sample {number} of the source"):
+    try:
         return source[number]
+    except Exception as error:
+        error.add_note(f"while loading sample {number} of the source")
+        raise
 
 
 def _start_worker(source: Source | None, config: ShardConfig, tasks: tuple[Task[Any], ...]) -> None:

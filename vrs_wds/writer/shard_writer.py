@@ -43,30 +43,28 @@ class ShardWriter:
 
     def add(self, sample: PreparedSample) -> bool:
         """Append a sample; tell whether it fitted. The first always does."""
-        members = sample.members
-        headers = make_headers(sample.key, members)
+        offset = position = self._size
         parts: list[bytes] = []
-        for header, (_, data) in zip(headers, members, strict=True):
-            parts += (header, data, _FILLERS[len(data) % BLOCK])
-        size = sum(map(len, parts))
+        places = {}
+        headers = make_headers(sample.key, sample.members)
+        for header, (extension, data) in zip(headers, sample.members, strict=True):
+            size = len(data)
+            filler = _FILLERS[size % BLOCK]
+            parts += (header, data, filler)
+            position += len(header)
+            places[extension] = MemberPlace(position, size, crc32c(data))
+            position += size + len(filler)
         if self.rows and (
-            len(self.rows) >= self._max_samples
-            or self._size + size + len(END_OF_ARCHIVE) > self._max_bytes
+            len(self.rows) >= self._max_samples or position + len(END_OF_ARCHIVE) > self._max_bytes
         ):
             return False
         self._gathered += parts
-        offset = position = self._size
-        places = {}
-        for header, (extension, data) in zip(headers, members, strict=True):
-            position += len(header)
-            places[extension] = MemberPlace(position, len(data), crc32c(data))
-            position += len(data) + -len(data) % BLOCK
         self._size = position
         self.rows.append(
             IndexRow(
                 key=sample.key,
                 offset=offset,
-                size=size,
+                size=position - offset,
                 members=places,
                 width=sample.width,
                 height=sample.height,
