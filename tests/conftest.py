@@ -14,7 +14,8 @@ from hypothesis import settings
 
 from vrs_wds.images.encode import encode_rgb
 from vrs_wds.pipeline import device_decode, device_picture
-from vrs_wds.reader.dataset import ShardedDataset, open_dataset
+from vrs_wds.reader.dataset import ShardedDataset
+from vrs_wds.reader.open import open_dataset
 from vrs_wds.sample import SourceSample
 from vrs_wds.writer.options import ShardConfig, ShardOptions
 from vrs_wds.writer.write import write_shards

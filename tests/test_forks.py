@@ -11,7 +11,7 @@ import pytest
 
 from vrs_wds import forks
 from vrs_wds.forks import no_fork_meanwhile
-from vrs_wds.reader.dataset import open_dataset
+from vrs_wds.reader.open import open_dataset
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="THIS SYSTEM CANNOT FORK")
@@ -31,7 +31,7 @@ def test_a_lock_that_is_held_at_the_fork_is_free_in_the_child(small_root: Path) 
 STRESS = """
 import os, signal, sys, threading, time, warnings
 warnings.simplefilter("ignore")  # Python's own, of forks with threads
-from vrs_wds.reader.dataset import open_dataset
+from vrs_wds.reader.open import open_dataset
 root, delay = sys.argv[1], float(sys.argv[2])
 shared = open_dataset(root)
 
@@ -138,7 +138,7 @@ def test_reading_by_number_imports_nothing(small_root: Path) -> None:
     """A module that one thread is importing at a fork can never be imported in the child."""
     script = """
 import sys
-from vrs_wds.reader.dataset import open_dataset
+from vrs_wds.reader.open import open_dataset
 dataset = open_dataset(sys.argv[1])
 before = set(sys.modules)
 assert len(list(dataset)) == 23

@@ -10,7 +10,7 @@ import pytest
 
 from vrs_wds.geometry.formats import corners_to_percent_text
 from vrs_wds.loader.loader import StreamingLoader
-from vrs_wds.reader.dataset import open_dataset
+from vrs_wds.reader.open import open_dataset
 from vrs_wds.reader.verify import verify
 from vrs_wds.tasks.targets import get_task_targets
 

@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from vrs_wds.pipeline.targets import Targets as Targets
     from vrs_wds.pipeline.tile import Tile as Tile
     from vrs_wds.reader.dataset import ShardedDataset as ShardedDataset
-    from vrs_wds.reader.dataset import open_dataset as open_dataset
+    from vrs_wds.reader.open import open_dataset as open_dataset
     from vrs_wds.reader.verify import VerifyReport as VerifyReport
     from vrs_wds.reader.verify import verify as verify
     from vrs_wds.sample import Sample as Sample
@@ -159,7 +159,7 @@ _MODULES = {
     "load_config": "config",
     "mix": "loader.mix",
     "name_to_key": "sample",
-    "open_dataset": "reader.dataset",
+    "open_dataset": "reader.open",
     "open_store": "storage.open",
     "register_task": "tasks.registry",
     "stream": "loader.stream",

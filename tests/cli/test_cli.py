@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from vrs_wds.cli.main import app, main
-from vrs_wds.reader.dataset import open_dataset
+from vrs_wds.reader.open import open_dataset
 from vrs_wds.testing.synthetic import make_vrsbench
 
 WRITE = ["write", "--source", "vrsbench"]

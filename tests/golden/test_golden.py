@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from vrs_wds.reader.dataset import open_dataset
+from vrs_wds.reader.open import open_dataset
 from vrs_wds.reader.verify import verify
 from vrs_wds.writer.options import ShardConfig, ShardOptions
 from vrs_wds.writer.write import write_shards

@@ -10,7 +10,7 @@ import pytest
 import webdataset as wds
 import wids
 
-from vrs_wds.reader.dataset import open_dataset
+from vrs_wds.reader.open import open_dataset
 
 ROOTS = ["small_root", "mini_root"]
 

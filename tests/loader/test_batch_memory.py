@@ -26,7 +26,8 @@ from vrs_wds.loader.map_dataset import MapDataset
 from vrs_wds.pipeline.decode import Decode
 from vrs_wds.pipeline.map import Map
 from vrs_wds.pipeline.targets import Targets
-from vrs_wds.reader.dataset import ShardedDataset, open_dataset
+from vrs_wds.reader.dataset import ShardedDataset
+from vrs_wds.reader.open import open_dataset
 from vrs_wds.sample import SourceSample
 from vrs_wds.storage.reading import FAR
 from vrs_wds.writer.write import write_shards

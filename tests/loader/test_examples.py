@@ -18,7 +18,8 @@ from vrs_wds.loader.loader import StreamingLoader
 from vrs_wds.order.world import World
 from vrs_wds.pipeline.decode import Decode
 from vrs_wds.pipeline.targets import Targets
-from vrs_wds.reader.dataset import ShardedDataset, open_dataset
+from vrs_wds.reader.dataset import ShardedDataset
+from vrs_wds.reader.open import open_dataset
 from vrs_wds.writer.options import ShardConfig, ShardOptions
 from vrs_wds.writer.write import write_shards
 

@@ -32,7 +32,8 @@ from vrs_wds.pipeline.select import Select
 from vrs_wds.pipeline.shuffle import Shuffle
 from vrs_wds.pipeline.targets import Targets
 from vrs_wds.pipeline.tile import Tile
-from vrs_wds.reader.dataset import ShardedDataset, open_dataset
+from vrs_wds.reader.dataset import ShardedDataset
+from vrs_wds.reader.open import open_dataset
 from vrs_wds.storage.local import LocalStore
 from vrs_wds.storage.reading import FAR
 from vrs_wds.tasks.targets import get_task_targets

@@ -24,7 +24,8 @@ from vrs_wds.pipeline.crop_regions import CropRegions
 from vrs_wds.pipeline.decode import Decode
 from vrs_wds.pipeline.map import Map
 from vrs_wds.pipeline.select import Select
-from vrs_wds.reader.dataset import ShardedDataset, open_dataset
+from vrs_wds.reader.dataset import ShardedDataset
+from vrs_wds.reader.open import open_dataset
 from vrs_wds.sample import SourceSample
 from vrs_wds.testing.pictures import draw_picture
 from vrs_wds.writer.write import write_shards

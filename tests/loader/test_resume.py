@@ -22,7 +22,8 @@ from vrs_wds.order.plan import PlanOptions
 from vrs_wds.order.world import World
 from vrs_wds.pipeline.decode import Decode
 from vrs_wds.pipeline.select import Select
-from vrs_wds.reader.dataset import ShardedDataset, open_dataset
+from vrs_wds.reader.dataset import ShardedDataset
+from vrs_wds.reader.open import open_dataset
 from vrs_wds.sample import SourceSample
 from vrs_wds.writer.write import write_shards
 

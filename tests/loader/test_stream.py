@@ -15,7 +15,8 @@ from vrs_wds.order.world import World
 from vrs_wds.pipeline.batch import Batch
 from vrs_wds.pipeline.decode import Decode
 from vrs_wds.pipeline.targets import Targets
-from vrs_wds.reader.dataset import ShardedDataset, open_dataset
+from vrs_wds.reader.dataset import ShardedDataset
+from vrs_wds.reader.open import open_dataset
 
 
 def keys(samples: Any) -> list[str]:

@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vrs_wds.errors import ChecksumMismatch, ManifestError, ShardNotFound, ShardTruncated
-from vrs_wds.reader.dataset import ShardedDataset, open_dataset
+from vrs_wds.reader.dataset import ShardedDataset
 from vrs_wds.reader.index import rows_outside
+from vrs_wds.reader.open import open_dataset
 from vrs_wds.reader.verify import verify
 from vrs_wds.sample import SourceSample
 from vrs_wds.shard.index_table import footer_size

@@ -18,7 +18,8 @@ from vrs_wds.errors import (
     SidecarError,
     UnknownTaskError,
 )
-from vrs_wds.reader.dataset import ShardedDataset, open_dataset
+from vrs_wds.reader.dataset import ShardedDataset
+from vrs_wds.reader.open import open_dataset
 from vrs_wds.sample import SourceSample, name_to_key
 from vrs_wds.storage.local import LocalStore
 from vrs_wds.writer.options import ShardConfig

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vrs_wds.errors import ChecksumMismatch, FileChanged, ShardNotFound, StorageError
-from vrs_wds.reader.dataset import ShardedDataset, open_dataset
+from vrs_wds.reader.dataset import ShardedDataset
 from vrs_wds.reader.members import MemberRequest
+from vrs_wds.reader.open import open_dataset
 from vrs_wds.reader.range_plan import plan_ranges
 from vrs_wds.reader.read_ahead import ReadAhead
 from vrs_wds.storage.cached import CachedStore

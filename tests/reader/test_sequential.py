@@ -18,7 +18,7 @@ from vrs_wds.errors import (
     ShardTruncated,
     StorageError,
 )
-from vrs_wds.reader.dataset import open_dataset
+from vrs_wds.reader.open import open_dataset
 from vrs_wds.reader.sequential import list_shards, read_shard
 from vrs_wds.sample import Sample
 from vrs_wds.storage.local import LocalStore

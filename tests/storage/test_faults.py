@@ -36,7 +36,7 @@ from vrs_wds.errors import (
     ShardTruncated,
     StorageError,
 )
-from vrs_wds.reader.dataset import open_dataset
+from vrs_wds.reader.open import open_dataset
 from vrs_wds.storage import attempts
 from vrs_wds.storage.open import open_store
 from vrs_wds.storage.store import Store

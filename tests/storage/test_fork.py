@@ -69,7 +69,7 @@ import os, signal, sys, warnings
 warnings.simplefilter("ignore")  # Python's own, of forks with threads
 from vrs_wds.errors import StorageError
 from vrs_wds.loader.map_dataset import MapDataset
-from vrs_wds.reader.dataset import open_dataset
+from vrs_wds.reader.open import open_dataset
 from vrs_wds.storage.open import open_store
 url, endpoint = sys.argv[1:]
 keys = {"access_key_id": "any", "secret_access_key": "any", "region": "us-east-1"}

@@ -17,7 +17,7 @@ from vrs_wds.errors import (
     ShardFormatError,
     ShardTruncated,
 )
-from vrs_wds.reader.dataset import open_dataset
+from vrs_wds.reader.open import open_dataset
 from vrs_wds.reader.verify import verify
 from vrs_wds.writer.index_shards import index_shards
 

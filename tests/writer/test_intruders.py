@@ -18,7 +18,7 @@ from vrs_wds.errors import (
     SplitBusyError,
     StorageError,
 )
-from vrs_wds.reader.dataset import open_dataset
+from vrs_wds.reader.open import open_dataset
 from vrs_wds.reader.verify import verify
 from vrs_wds.sample import SourceSample
 from vrs_wds.storage.local import LocalStore

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from vrs_wds.errors import DatasetExistsError, DuplicateKeyError, ResumeError
-from vrs_wds.reader.dataset import open_dataset
+from vrs_wds.reader.open import open_dataset
 from vrs_wds.reader.verify import verify
 from vrs_wds.sample import SourceSample
 from vrs_wds.storage.local import LocalStore

@@ -26,7 +26,7 @@ from vrs_wds.errors import (
 )
 from vrs_wds.images.decode import decode_rgb
 from vrs_wds.images.encode import encode_rgb
-from vrs_wds.reader.dataset import open_dataset
+from vrs_wds.reader.open import open_dataset
 from vrs_wds.sample import SourceSample
 from vrs_wds.sizes import ByteSize
 from vrs_wds.writer.options import ImageOptions, ShardConfig, ShardOptions, SidecarOptions

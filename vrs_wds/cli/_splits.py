@@ -1,6 +1,7 @@
 """Which splits a command is about."""
 
-from vrs_wds.reader.dataset import ShardedDataset, list_splits, open_dataset
+from vrs_wds.reader.dataset import ShardedDataset
+from vrs_wds.reader.open import list_splits, open_dataset
 from vrs_wds.storage.open import open_store
 
 

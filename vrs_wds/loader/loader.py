@@ -37,7 +37,8 @@ from vrs_wds.pipeline.decode import Decode
 from vrs_wds.pipeline.faults import BadSample, FaultLog
 from vrs_wds.pipeline.pad import ImagesForm
 from vrs_wds.pipeline.stage import SampleStage, StreamStage
-from vrs_wds.reader.dataset import ShardedDataset, open_dataset
+from vrs_wds.reader.dataset import ShardedDataset
+from vrs_wds.reader.open import open_dataset
 from vrs_wds.reader.read_ahead import DEFAULT_READ_AHEAD_BYTES
 from vrs_wds.storage.store import Location
 from vrs_wds.tasks.registry import resolve_tasks

@@ -20,7 +20,8 @@ from vrs_wds.order.epochs import check_epoch
 from vrs_wds.order.plan import DEFAULT_STREAMS, DEFAULT_WINDOW, PlanOptions, RankBatch
 from vrs_wds.order.world import World
 from vrs_wds.pipeline.stage import SampleDict
-from vrs_wds.reader.dataset import ShardedDataset, open_dataset
+from vrs_wds.reader.dataset import ShardedDataset
+from vrs_wds.reader.open import open_dataset
 from vrs_wds.reader.read_ahead import DEFAULT_READ_AHEAD_BYTES, ReadAhead
 from vrs_wds.reader.sequential import is_shard_pattern, list_shards, read_shard
 from vrs_wds.storage.open import open_store

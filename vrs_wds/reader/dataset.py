@@ -1,4 +1,4 @@
-"""`open_dataset`: a split as a sequence of samples, read by its index."""
+"""A split as a sequence of samples, read by its index."""
 
 import operator
 from bisect import bisect_right
@@ -9,7 +9,7 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from vrs_wds.errors import DatasetNotFound, ManifestError, SampleNotFound
+from vrs_wds.errors import ManifestError, SampleNotFound
 from vrs_wds.forks import no_fork_meanwhile
 from vrs_wds.markup import table
 from vrs_wds.reader.index import Index
@@ -17,12 +17,10 @@ from vrs_wds.reader.members import MemberRequest, RangeSource, read_members
 from vrs_wds.reader.where import evaluate_where
 from vrs_wds.sample import Sample
 from vrs_wds.shard.index_table import ABSENT, count_column
-from vrs_wds.shard.manifest import Manifest, decode_manifest
-from vrs_wds.shard.names import manifest_name
-from vrs_wds.storage.open import open_store
+from vrs_wds.shard.manifest import Manifest
 from vrs_wds.storage.reading import reading_of
-from vrs_wds.storage.store import Location, Store
-from vrs_wds.tasks.registry import get_task, resolve_tasks, task_names
+from vrs_wds.storage.store import Store
+from vrs_wds.tasks.registry import get_task, resolve_tasks
 from vrs_wds.tasks.sidecars import META_EXTENSION, decode_meta, decode_sidecar
 from vrs_wds.tasks.task import Task, extension_of
 
@@ -32,33 +30,6 @@ _RUN_BYTES = 1280 * 1024
 """Bytes read at once from a disk: about what a processor's second cache holds."""
 _LARGE_BYTES = 128 * 1024
 """Larger samples are read one by one: glibc gives their memory back to the system each time."""
-
-
-def open_dataset(url: Location, split: str | None = None) -> "ShardedDataset":
-    """Open a split of a dataset for reading in any order. Reads the manifest only.
-
-    Args:
-        url: Path or URL of the folder with the manifest, or a store of `open_store`.
-        split: Name of the split; may be left out if there is just one.
-
-    Raises:
-        DatasetNotFound: if there is no such dataset or split.
-        ManifestError: if the manifest is damaged or of a newer format.
-    """
-    store = open_store(url)
-    name = _only_split(store) if split is None else split
-    try:
-        data = store.get(manifest_name(name))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise _not_found(store, name) from error
-    manifest = decode_manifest(data, where=store.url_of(manifest_name(name)))
-    if manifest.vrs_wds.split != name:
-        raise ManifestError(
-            f"{store.url_of(manifest_name(name))}: expected the split {name!r}, found "
-            f"{manifest.vrs_wds.split!r}."
-        )
-    _check_schemas(manifest, store.url_of(manifest_name(name)))
-    return ShardedDataset(store, manifest, Index(store, manifest), None)
 
 
 class ShardedDataset:
@@ -432,49 +403,3 @@ def parse_metadata(sample: Sample, tasks: Iterable[Task[Any]]) -> dict[str, Any]
         data = members.get(task.extension)
         parsed[task.name] = None if data is None else decode_sidecar(task, data, where=where)
     return parsed
-
-
-def _check_schemas(manifest: Manifest, where: str) -> None:
-    """Refuse sidecars of a newer schema than the one known here."""
-    for name, info in manifest.vrs_wds.tasks.items():
-        if name in task_names() and info.schema_version > get_task(name).version:
-            raise ManifestError(
-                f"{where}: task {name!r}: expected schema version {get_task(name).version} or "
-                f"older, found {info.schema_version}. A newer vrs_wds, or a newer version of the "
-                "task, reads it."
-            )
-
-
-def list_splits(store: Store) -> list[str]:
-    """Return the names of the splits that have an index and a manifest in a store."""
-    names = [name for name in store.list_names() if "/" not in name]
-    splits = [
-        name.removesuffix(".index.parquet") for name in names if name.endswith(".index.parquet")
-    ]
-    return [split for split in splits if manifest_name(split) in names]
-
-
-def _only_split(store: Store) -> str:
-    splits = list_splits(store)
-    if len(splits) != 1:
-        raise DatasetNotFound(
-            f"{store.url}: expected one split, found "
-            + (f"{', '.join(splits)}: name one with split=..." if splits else _nothing_here(store))
-        )
-    return splits[0]
-
-
-def _not_found(store: Store, split: str) -> DatasetNotFound:
-    splits = list_splits(store)
-    found = f"the splits there are {', '.join(splits)}" if splits else _nothing_here(store)
-    return DatasetNotFound(f"{store.url_of(manifest_name(split))}: no such file; {found}.")
-
-
-def _nothing_here(store: Store) -> str:
-    tars = sum(name.endswith(".tar") for name in store.list_names())
-    if tars:
-        return (
-            f"{tars} tar files without a manifest there: make one with `vrs-wds index`, or read "
-            "them in order with vrs_wds.stream"
-        )
-    return "no dataset there"

@@ -16,7 +16,8 @@ from vrs_wds.errors import (
 )
 from vrs_wds.images.decode import decode_rgb
 from vrs_wds.images.header import is_image_extension
-from vrs_wds.reader.dataset import ShardedDataset, open_dataset, parse_metadata
+from vrs_wds.reader.dataset import ShardedDataset, parse_metadata
+from vrs_wds.reader.open import open_dataset
 from vrs_wds.sample import Sample, split_member_name
 from vrs_wds.shard.checksums import ShardHasher
 from vrs_wds.shard.manifest import ShardInfo
