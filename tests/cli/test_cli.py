@@ -215,12 +215,12 @@ def test_ctrl_c_stops_with_one_line(vrsbench: Path, tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\nfrom vrs_wds.writer.pack import Packer\n"
         "pack = Packer.pack\n"
-        "def interrupted(self, span, samples, **options):\n"
+        "def interrupted(self, span, samples, *others, **options):\n"
         "    def cut():\n"
         "        yield next(samples)\n"
         "        os.kill(os.getpid(), signal.SIGINT)\n"
         "        yield from samples\n"
-        "    return pack(self, span, cut(), **options)\n"
+        "    return pack(self, span, cut(), *others, **options)\n"
         "Packer.pack = interrupted\n"
         "from vrs_wds.cli.main import main\nmain(sys.argv[1:])"
     )
