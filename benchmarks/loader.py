@@ -13,6 +13,10 @@ counted.
 - `jpeg`: quality 90, decoded by simplejpeg; `png`: decoded by imagecodecs.
 - `half`: the JPEGs, to 256 x 256; the limit is simplejpeg's own shrinking to that size.
 - `filters`: PSNR of each resize filter against the full picture and the mean of areas.
+- `steps`: processor microseconds of what lies between the loader and the decoder for one JPEG, each
+  step by itself, over runs of 16 samples; best of many. Behind a decoder, which empties the
+  processor's caches, a step takes longer: `all but decoding` is what a run takes with its pictures
+  decoded, less what the decoder takes.
 
 A share is of samples a second; `cpu` is the same of processor seconds, which other processes on the
 machine disturb less. Medians of the rounds.
@@ -29,6 +33,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +44,7 @@ import simplejpeg
 from benchmarks.write import MemorySource, make_pictures
 
 BATCH, RING, CHUNK = 64, 4, 16
-ROWS = {"jpeg": ("jpeg", 640, None), "png": ("png", 192, None), "half": ("jpeg", 640, (256, 256))}
+ROWS = {"jpeg": ("jpeg", 1280, None), "png": ("png", 384, None), "half": ("jpeg", 1280, (256, 256))}
 Run = Callable[[], int]
 
 
@@ -89,13 +94,7 @@ def measure_row(row: str, folder: Path, rounds: int) -> None:
     import vrs_wds as vw
 
     case, count, size = ROWS[row]
-    root = folder / f"{case}-shards"
-    if not root.exists():
-        mean = make_pictures(case, folder)
-        source: Any = MemorySource(case, folder, count)
-        vw.write_shards(source, root, split="train", progress=False)
-        sys.stdout.write(f"{case}: {mean / 1024:.0f} KiB a picture\n")
-    dataset = vw.open_dataset(root)
+    dataset = vw.open_dataset(shards_of(case, count, folder))
     data = [sample["png" if case == "png" else "jpg"] for sample in dataset]
     methods = {
         "limit": decoder_alone(data, case, size),
@@ -114,6 +113,73 @@ def measure_row(row: str, folder: Path, rounds: int) -> None:
         cpu = "" if name == "workers" else f", cpu {shares[1]:.2f}"
         best = max(value[0] for value in values)
         sys.stdout.write(f"{row:<6}{name:<9}share {shares[0]:.2f}{cpu}, best {best:,.0f}/s\n")
+
+
+def cpu_micros(work: Callable[[], object], count: int, repeats: int = 15) -> float:
+    """Return this thread's processor microseconds for one of `count` samples; the least."""
+    found = []
+    for _ in range(repeats):
+        begun = time.thread_time()
+        work()
+        found.append((time.thread_time() - begun) / count * 1e6)
+    return min(found)
+
+
+def measure_steps(folder: Path) -> None:
+    """Print what each step takes for one JPEG."""
+    import vrs_wds as vw
+    from vrs_wds.loader.executor import ChunkReader
+
+    dataset = vw.open_dataset(shards_of(*ROWS["jpeg"][:2], folder))
+    count = len(dataset)
+    decode, targets = vw.Decode(), vw.Targets("all")
+    runs = [range(i, min(i + CHUNK, count)) for i in range(0, count, CHUNK)]
+    raw = [sample.to_dict() for sample in dataset]
+    files = [sample["jpg"] for sample in raw]
+    ring = np.zeros((RING * BATCH, 512, 512, 3), np.uint8)
+    reader = ChunkReader(dataset, dataset.extensions, (decode, targets))
+
+    def in_slots(run: range) -> object:
+        slots = [partial(slot_of, ring[i % len(ring)]) for i in run]
+        return reader([(i, 0) for i in run], slots)
+
+    def decode_all() -> None:
+        for i, data in enumerate(files):
+            simplejpeg.decode_jpeg(data, "RGB", buffer=ring[i % len(ring)])
+
+    decoded = [targets.apply(decode.parse(sample) | {"image": ring[0]}) for sample in raw]
+    made = [sample for [sample] in decoded]
+    batches = [made[i : i + BATCH] for i in range(0, count, BATCH)]
+    steps: dict[str, Callable[[], object]] = {
+        "read, check CRC32C": lambda: [None for run in runs if not dataset.get_many(run)],
+        "parse": lambda: [None for sample in raw if not decode.parse(sample)],
+        "targets": lambda: [None for sample in made if not targets.apply(sample)],
+        "make the batch": lambda: [vw.collate(b, stack=lambda _: None) for b in batches],
+        "decode alone": decode_all,
+        "all in a thread": lambda: [None for run in runs if not in_slots(run)],
+    }
+    found = {name: cpu_micros(work, count) for name, work in steps.items()}
+    found["all but decoding"] = found["all in a thread"] - found["decode alone"]
+    for name, micros in found.items():
+        sys.stdout.write(f"steps {name:<20}{micros:8,.1f} us\n")
+
+
+def slot_of(memory: Any, height: int, width: int) -> Any:  # noqa: ANN401 - as slots are typed
+    """Return memory for a picture."""
+    return memory
+
+
+def shards_of(case: str, count: int, folder: Path) -> Path:
+    """Return a folder with shards of a case, made when first asked for."""
+    import vrs_wds as vw
+
+    root = folder / f"{case}-shards"
+    if not root.exists():
+        mean = make_pictures(case, folder)
+        source: Any = MemorySource(case, folder, count)
+        vw.write_shards(source, root, split="train", progress=False)
+        sys.stdout.write(f"{case}: {mean / 1024:.0f} KiB a picture\n")
+    return root
 
 
 def compare_filters(folder: Path) -> None:
@@ -143,14 +209,16 @@ def compare_filters(folder: Path) -> None:
 def main() -> None:
     """Measure the rows asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("rows", nargs="*", default=[*ROWS, "filters"])
+    parser.add_argument("rows", nargs="*", default=[*ROWS, "steps", "filters"])
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     memory = Path("/dev/shm")  # noqa: S108 - nothing is left there
     folder = Path(tempfile.mkdtemp(dir=memory if memory.exists() else None))
     try:
         for row in options.rows:
-            if row == "filters":
+            if row == "steps":
+                measure_steps(folder)
+            elif row == "filters":
                 if not (folder / "jpeg").exists():
                     make_pictures("jpeg", folder)
                 compare_filters(folder)
