@@ -12,9 +12,9 @@ from vrs_wds.images.encode import EXTENSIONS, encode_rgb
 from vrs_wds.images.header import ImageHeader, is_image_extension, read_header
 from vrs_wds.sample import SourceSample, check_key, name_to_key
 from vrs_wds.tasks.meta import Meta
-from vrs_wds.tasks.registry import get_task, resolve_tasks, task_names
+from vrs_wds.tasks.registry import registered_tasks, resolve_tasks
 from vrs_wds.tasks.sidecars import META_EXTENSION, encode_meta, encode_sidecar
-from vrs_wds.tasks.task import extension_of
+from vrs_wds.tasks.task import Task
 from vrs_wds.writer.options import ImageOptions, ShardConfig
 
 
@@ -117,22 +117,23 @@ def _prepare_sidecars(
     counts: dict[str, int] = {}
     facts: dict[str, Any] = {}
     chosen = config.tasks if isinstance(config.tasks, str) else tuple(config.tasks)
-    registered = task_names()
-    for name in sample.annotations:
+    tasks, registered = _tasks_to_write(chosen, registered_tasks())
+    annotations, omit = sample.annotations, config.sidecars.missing == "omit"
+    for name in annotations:
         if name not in registered:
             raise UnknownTaskError(
                 f"{where}: annotations for the unknown task {name!r}; registered are "
-                f"{', '.join(registered)}. Register it with vrs_wds.register_task."
+                f"{', '.join(sorted(registered))}. Register it with vrs_wds.register_task."
             )
-    for name, extension in _sidecars_to_write(chosen, tuple(registered)):
-        task = get_task(name)
-        value = sample.annotations.get(name)
-        if value is None and config.sidecars.missing == "omit":
+    for task in tasks:
+        name = task.name
+        value = annotations.get(name)
+        if value is None and omit:
             continue
         sidecar, data = encode_sidecar(
             task, task.empty() if value is None else value, where=where, size_wh=size_wh
         )
-        members.append((extension, data))
+        members.append((task.extension, data))
         counts[name] = task.count(sidecar)
         found = task.facts(sidecar)
         if found.keys() != task.fact_kinds.keys():
@@ -145,8 +146,10 @@ def _prepare_sidecars(
 
 
 @lru_cache(maxsize=16)
-def _sidecars_to_write(
-    chosen: str | tuple[str, ...], registered: tuple[str, ...]
-) -> list[tuple[str, str]]:
-    """Return tasks with their extensions, in member order; the same for every sample."""
-    return [(name, extension_of(name)) for name in sorted(resolve_tasks(chosen, registered))]
+def _tasks_to_write(
+    chosen: str | tuple[str, ...], registered: tuple[Task[Any], ...]
+) -> tuple[list[Task[Any]], frozenset[str]]:
+    """Return the tasks whose sidecars are written, in member order, and the names of all."""
+    by_name = {task.name: task for task in registered}
+    names = sorted(resolve_tasks(chosen, by_name))
+    return [by_name[name] for name in names], frozenset(by_name)

@@ -18,6 +18,9 @@ A thread that has hashed a piece waits for the interpreter, for up to 5 ms, to g
 piece takes it longer than that.
 """
 
+_SMALL_BYTES: Final = 32 * 1024
+"""A sample up to this size is joined at once; to copy a larger one twice takes too long."""
+
 _FILLERS: Final = tuple(bytes(-size % BLOCK) for size in range(BLOCK))
 """What follows data of this size, modulo a block."""
 
@@ -58,6 +61,8 @@ class ShardWriter:
             len(self.rows) >= self._max_samples or position + len(END_OF_ARCHIVE) > self._max_bytes
         ):
             return False
+        if position - offset <= _SMALL_BYTES:
+            parts = [b"".join(parts)]  # while they are in the processor's cache
         self._gathered += parts
         self._size = position
         self.rows.append(
