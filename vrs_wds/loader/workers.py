@@ -20,7 +20,7 @@ from vrs_wds.loader.dealing import Dealing, merge
 from vrs_wds.loader.executor import ChunkReader, Example
 from vrs_wds.loader.fetching import fetched, places_of_examples
 from vrs_wds.loader.order import DatasetOrder
-from vrs_wds.loader.shared_memory import ReceivedBuffers, SharedPool, new_flags
+from vrs_wds.loader.shared_memory import Layout, ReceivedBuffers, SharedPool, new_flags
 from vrs_wds.order.plan import RankBatch
 from vrs_wds.order.world import World
 from vrs_wds.pipeline.collate import stack_images
@@ -158,12 +158,13 @@ class WorkerPool:
         self, received: Results, buffers: ReceivedBuffers
     ) -> tuple[Results, StackImages]:
         """Put the pictures back into the samples; and give what makes one tensor of them."""
-        places, pixels, number, *results = received
-        if not isinstance(pixels, torch.Tensor):
-            for place, tensor in zip(places, pixels, strict=True):
-                results[place]["image"] = tensor.numpy()
+        places, layout, pixels, number, *results = received
+        opened = buffers.open(pixels, number)
+        if layout is not None:
+            for place, view in zip(places, layout.views(opened[1]), strict=True):
+                results[place]["image"] = view
             return results, stack_images
-        memory = BatchMemory.holding(self._memory, buffers.open(pixels, number), pixels.shape)
+        memory = BatchMemory.holding(self._memory, opened, pixels.shape)
         for place, view in zip(places, memory.views, strict=True):
             results[place]["image"] = view
         return results, memory.stack
@@ -224,10 +225,10 @@ def _as_it_is(item: T) -> T:
 
 
 def _to_shared(results: Results, memory: BatchMemory, pool: SharedPool) -> Results:
-    """Turn pictures into tensors, which travel in shared memory: arrays would be pickled.
+    """Put pictures into one tensor, which travels in shared memory: arrays would be pickled.
 
-    Pictures of one size make one tensor, given in place of the first one's: each tensor takes an
-    open file.
+    One for all, also of several sizes: each tensor takes an open file, of which a process may have
+    about a thousand.
     """
     arrays = {
         i: result["image"]
@@ -240,7 +241,11 @@ def _to_shared(results: Results, memory: BatchMemory, pool: SharedPool) -> Resul
         if dtype == np.uint8 and len(shape) == 3 and shape[2] == 3:
             stacked = memory.stack([*arrays.values()])
             assert isinstance(stacked, torch.Tensor)  # noqa: S101 - of one size
-            return [list(arrays), stacked.permute(0, 2, 3, 1), pool.send(stacked), *shared]
-    pool.send(None)
-    single = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays.values()]
-    return [list(arrays), single, 0, *shared]
+            number = pool.send(stacked)
+            return [list(arrays), None, stacked.permute(0, 2, 3, 1), number, *shared]
+    pool.note(in_place=False)
+    layout = Layout.of([*arrays.values()])
+    tensor, pixels = pool.take(max(1, layout.num_bytes))
+    for view, array in zip(layout.views(pixels), arrays.values(), strict=True):
+        view[...] = array
+    return [list(arrays), layout, tensor, pool.send(tensor), *shared]
