@@ -438,9 +438,26 @@ def test_batches_of_workers_take_few_open_files(
     assert all(map(np.array_equal, found, 3 * expected))
 
 
-def test_pictures_of_several_sizes_travel_in_one_tensor(mixed: ShardedDataset) -> None:
+def tensor_of(sample: dict[str, Any]) -> dict[str, Any]:
+    """Make a tensor of the picture, as many libraries want it."""
+    return {**sample, "image": torch.from_numpy(sample["image"].astype(np.float32).T)}
+
+
+def test_tensors_of_a_stage_come_from_workers(mixed: ShardedDataset) -> None:
+    """As tensors, of their type."""
+    options: dict[str, Any] = {"stages": [Decode(), Map(tensor_of)], "batch_size": 8}
+    threads = StreamingLoader(mixed, **options)
+    for batch, other in zip(threads, StreamingLoader(mixed, num_workers=1, **options), strict=True):
+        assert all(image.dtype == torch.float32 for image in other["image"])
+        assert all(map(torch.equal, batch["image"], other["image"]))
+
+
+@pytest.mark.parametrize("stages", [[Decode()], [Decode(), Map(tensor_of)]])
+def test_pictures_of_several_sizes_travel_in_one_tensor(
+    mixed: ShardedDataset, stages: list[Any]
+) -> None:
     """Each tensor takes an open file of the worker until it has arrived."""
-    results = [*MapDataset(mixed, Decode())]
+    results = [*MapDataset(mixed, *stages)]
     pool = SharedPool(new_flags(1, 2)[0])
     sent = _to_shared(results, BatchMemory(pool, len(results), len(results)), pool)
     flat = [value for item in sent for value in (item.values() if type(item) is dict else [item])]
