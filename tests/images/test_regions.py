@@ -13,6 +13,7 @@ from vrs_wds.errors import DecodeError
 from vrs_wds.images import regions as regions_module
 from vrs_wds.images.coded import CodedPicture
 from vrs_wds.images.decode import decode_rgb
+from vrs_wds.images.jpeg_header import END_MARKER
 from vrs_wds.images.regions import Edges, decode_regions
 
 HAS_CODEC = find_spec("nvidia") is not None and find_spec("nvidia.nvimgcodec") is not None
@@ -117,6 +118,37 @@ def test_a_file_that_was_cut_is_refused(keep: float) -> None:
     picture = CodedPicture.read(data[: int(len(data) * keep)], where="shard: member")
     with pytest.raises(DecodeError, match=r"^shard: member: "):
         list(decode_regions(picture, [(0, 0, 20, 20)]))
+
+
+@pytest.mark.parametrize("subsampling", ["444", "422", "420", "440"])
+@pytest.mark.parametrize("bottom", [17, 32, 100, 160])
+def test_a_scan_that_stops_early_is_refused(subsampling: str, bottom: int) -> None:
+    """Also with an end marker after the cut; there is never a grey where the data were missing."""
+    data = jpeg(subsampling)
+    first = CodedPicture.read(data, where="here").stored.first_scan  # type: ignore[union-attr]
+    for cut in range(first + 30, first + (len(data) - first) * 8 * bottom // (10 * HEIGHT), 997):
+        picture = CodedPicture.read(data[:cut] + END_MARKER, where="shard: member")
+        with pytest.raises(DecodeError, match=r"^shard: member: "):
+            list(decode_regions(picture, [(200, 0, WIDTH, bottom)]))
+
+
+@pytest.mark.parametrize("subsampling", ["444", "422", "420", "440"])
+@pytest.mark.parametrize("size_wh", [(18, 18), (33, 31), (16, 48), (50, 47)])
+def test_narrow_regions_at_the_border(subsampling: str, size_wh: tuple[int, int]) -> None:
+    """They have the colours of the whole picture too."""
+    width, height = size_wh
+    data = bytes(
+        simplejpeg.encode_jpeg(
+            np.ascontiguousarray(pixels()[:height, :width]), 85, colorsubsampling=subsampling
+        )
+    )
+    whole = decode_rgb(data, where="here")
+    picture = CodedPicture.read(data, where="here")
+    for wide in range(1, 10):
+        for left in {0, 1, (width - wide) // 2, width - wide}:
+            region = (left, 5, left + wide, 9)
+            [part] = decode_regions(picture, [region])
+            np.testing.assert_array_equal(part, whole[5:9, left : left + wide])
 
 
 def test_too_many_pixels_are_refused() -> None:

@@ -23,6 +23,8 @@ from vrs_wds.images.encode import encode_rgb
 from vrs_wds.loader.batch_memory import BatchMemory, MemoryPool, lease
 from vrs_wds.loader.loader import StreamingLoader
 from vrs_wds.loader.map_dataset import MapDataset
+from vrs_wds.loader.shared_memory import Layout, SharedPool, new_flags
+from vrs_wds.loader.workers import _to_shared
 from vrs_wds.pipeline.decode import Decode
 from vrs_wds.pipeline.map import Map
 from vrs_wds.pipeline.targets import Targets
@@ -398,6 +400,89 @@ def test_workers_use_their_memory_again(small_dataset: ShardedDataset) -> None:
     for image, copy in kept:
         assert torch.equal(image, copy)
     assert len(places) <= 2 * 4  # each worker has four buffers, mapped once
+
+
+def test_epochs_that_are_left_lose_no_memory_of_workers(small_dataset: ShardedDataset) -> None:
+    """What was sent and never received is used again in the next epoch."""
+    loader = StreamingLoader(
+        small_dataset, batch_size=3, num_workers=2, persistent_workers=True, prefetch_factor=1
+    )
+    for _ in range(6):
+        for _batch in loader:
+            break
+    places = set()
+    for batch in loader:
+        places.add(batch["image"].untyped_storage().data_ptr())
+        del batch
+    assert loader._pool is not None
+    del _batch
+    assert [buffers._flags.tolist() for buffers in loader._pool._buffers] == [[0] * 4] * 2
+    assert len(places) <= 2 * 4
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files in /proc")
+@pytest.mark.parametrize("size", [None, (8, 8)])
+def test_batches_of_workers_take_few_open_files(
+    mixed: ShardedDataset, size: tuple[int, int] | None
+) -> None:
+    """However many are kept, and however many sizes they have: a process may have a thousand."""
+    options: dict[str, Any] = {"batch_size": 5, "size": size, "prefetch_factor": 1}
+    loader = StreamingLoader(mixed, num_workers=1, persistent_workers=True, **options)
+    expected = [x for b in StreamingLoader(mixed, **options) for x in pixels(b)]
+    kept: list[dict[str, Any]] = []
+    counts = []
+    for _ in range(3):
+        kept += loader
+        counts.append(len(list(Path("/proc/self/fd").iterdir())))
+    assert counts[-1] <= counts[0] + 2
+    found = [picture for batch in kept for picture in pixels(batch)]
+    assert all(map(np.array_equal, found, 3 * expected))
+
+
+def tensor_of(sample: dict[str, Any]) -> dict[str, Any]:
+    """Make a tensor of the picture, as many libraries want it."""
+    return {**sample, "image": torch.from_numpy(sample["image"].astype(np.float32).T)}
+
+
+def test_tensors_of_a_stage_come_from_workers(mixed: ShardedDataset) -> None:
+    """As tensors, of their type."""
+    options: dict[str, Any] = {"stages": [Decode(), Map(tensor_of)], "batch_size": 8}
+    threads = StreamingLoader(mixed, **options)
+    for batch, other in zip(threads, StreamingLoader(mixed, num_workers=1, **options), strict=True):
+        assert all(image.dtype == torch.float32 for image in other["image"])
+        assert all(map(torch.equal, batch["image"], other["image"]))
+
+
+@pytest.mark.parametrize("stages", [[Decode()], [Decode(), Map(tensor_of)]])
+def test_pictures_of_several_sizes_travel_in_one_tensor(
+    mixed: ShardedDataset, stages: list[Any]
+) -> None:
+    """Each tensor takes an open file of the worker until it has arrived."""
+    results = [*MapDataset(mixed, *stages)]
+    pool = SharedPool(new_flags(1, 2)[0])
+    sent = _to_shared(results, BatchMemory(pool, len(results), len(results)), pool)
+    flat = [value for item in sent for value in (item.values() if type(item) is dict else [item])]
+    assert sum(isinstance(value, torch.Tensor) for value in flat) == 1
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["uint8", "float32", "bool", "int64"]),
+            st.lists(st.integers(0, 5), max_size=4),
+        )
+    )
+)
+def test_arrays_of_several_kinds_in_one_buffer(kinds: list[tuple[str, list[int]]]) -> None:
+    """They lie side by side."""
+    arrays = [np.full(shape, i % 2, dtype) for i, (dtype, shape) in enumerate(kinds)]
+    layout = Layout.of(arrays)
+    buffer = np.zeros(layout.num_bytes, np.uint8)
+    for view, array in zip(layout.views(buffer), arrays, strict=True):
+        view[...] = array
+    for view, array in zip(layout.views(buffer), arrays, strict=True):
+        assert (view.dtype, view.shape) == (array.dtype, array.shape)
+        assert np.array_equal(view, array)
 
 
 def test_a_buffer_comes_back_when_its_last_view_is_gone() -> None:

@@ -323,6 +323,9 @@ def test_bad_samples_are_skipped_within_a_budget(
     assert [record["key"] for record in records] == bad
     assert {record["error"] for record in records} == {"ChecksumMismatch", "ShardTruncated"}
     assert "train-000002.tar" in records[-1]["message"]
+    assert [record["url"].rpartition("/")[2] for record in records] == [
+        f"train-{shard:06d}.tar" for shard in (0, 1, 2, 2)
+    ]
 
 
 def test_more_bad_samples_than_allowed(damaged: Path) -> None:

@@ -367,8 +367,10 @@ def test_other_stages_refuse_a_picture_that_is_not_decoded(raw_sample):
     """And its size is `CropRegions`'s affair."""
     (deferred,) = Decode(defer=True).apply(raw_sample())
 
-    with pytest.raises(TypeError, match="image: expected arrays"):
+    with pytest.raises(TypeError, match=r"image: not decoded: Decode\(defer=True\)"):
         collate([deferred])
+    with pytest.raises(TypeError, match=r"Targets needs decoded samples, but Decode\(defer=True\)"):
+        list(Targets("captioning").apply(deferred))
     with pytest.raises(ConfigError, match="size: the picture is left to CropRegions"):
         Decode(defer=True, size=(8, 8))
 

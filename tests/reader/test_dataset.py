@@ -285,6 +285,13 @@ def test_absent_extensions_are_left_out(small_dataset: ShardedDataset) -> None:
     assert list(sample) == []
 
 
+def test_a_single_extension_is_one(small_dataset: ShardedDataset) -> None:
+    """Its letters are not."""
+    (sample,) = small_dataset.get_many([0], extensions="meta.json")
+
+    assert list(sample) == ["meta.json"]
+
+
 def test_default_options_are_the_documented_ones() -> None:
     """256 MiB and 10,000 samples a shard; images are kept."""
     config = ShardConfig()

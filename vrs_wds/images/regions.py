@@ -9,7 +9,9 @@ a share of the whole picture's decoding by simplejpeg::
 If that adds up to less than `_WORTH` for one or two regions, they are decoded so. Otherwise, and
 for all other formats, pictures that EXIF turns, and without the package, the whole picture is
 decoded once. What is not decoded is not checked: beyond the last row of a region, only that the
-file has an end.
+file has an end. nvImageCodec says nothing of damage within a scan either; where a scan stops too
+early it paints grey, and a region that ends in such a grey is decoded again with the whole picture,
+by a decoder that tells.
 """
 
 import threading
@@ -22,13 +24,17 @@ from numpy.typing import NDArray
 
 from vrs_wds.images.coded import CodedPicture
 from vrs_wds.images.decode import decode_picture
-from vrs_wds.images.jpeg_header import END_MARKER, JpegHeader, missing_components
+from vrs_wds.images.jpeg_header import END_MARKER, JpegHeader
 
 Edges = tuple[int, int, int, int]
 """`(left, top, right, bottom)` in pixels, half open, inside of the picture."""
 
 _MAX_ALONE: Final = 2
 _WORTH: Final = 0.9
+_MIN_WIDTH: Final = 4
+"""Of narrower regions at the border, libjpeg replicates colours that it else interpolates."""
+_GREY: Final = 128
+_LUMA: Final = np.array([0.299, 0.587, 0.114])
 _LOCAL: Final = threading.local()
 
 
@@ -48,7 +54,8 @@ def decode_regions(picture: CodedPicture, regions: Sequence[Edges]) -> Iterator[
             )
     if not regions:
         return
-    if is_worth_it(regions, picture.size_wh) and _can_be_cut(picture):
+    is_wide = all(right - left >= _MIN_WIDTH for left, _, right, _ in regions)
+    if is_wide and is_worth_it(regions, picture.size_wh) and _can_be_cut(picture):
         found = [_decode_alone(picture.data, region) for region in regions]
         alone = [pixels for pixels in found if pixels is not None]
         if len(alone) == len(regions):
@@ -85,7 +92,7 @@ def _can_be_cut(picture: CodedPicture) -> bool:
     return (
         len(jpeg.components) == 3
         and not jpeg.progressive
-        and not missing_components(picture.data, jpeg)
+        and not jpeg.missing
         and picture.data.rfind(END_MARKER, jpeg.first_scan) >= 0
     )
 
@@ -123,4 +130,14 @@ def _decode_alone(data: bytes, region: Edges) -> NDArray[np.uint8] | None:
         return None
     pixels = np.array(image, copy=True)
     expected = (bottom - top, right - left, 3)
-    return pixels if pixels.shape == expected and pixels.dtype == np.uint8 else None
+    if pixels.shape != expected or pixels.dtype != np.uint8 or _may_be_cut_off(pixels):
+        return None
+    return pixels
+
+
+def _may_be_cut_off(pixels: NDArray[np.uint8]) -> bool:
+    """Tell whether the last pixel is as bright as what libjpeg paints when a scan stops early.
+
+    A block that is missing is of medium grey; its colour may be mixed with that of blocks before.
+    """
+    return bool(abs(pixels[-1, -1] @ _LUMA - _GREY) <= 1)

@@ -113,8 +113,7 @@ class ChunkReader:
         try:
             return self.dataset.get_many([place], extensions=self.extensions)[0].to_dict()
         except SampleError as error:
-            key = self.dataset.key_at(place)
-            return bad_sample(error, key, self.dataset.url)
+            return bad_sample(error, self.dataset.key_at(place), self.dataset.url_at(place))
 
 
 def pick(sample: SampleDict, task: str, number: int, slot: Slot | None = None) -> SampleDict:

@@ -3,13 +3,16 @@
 A worker has a few buffers; a flag in shared memory says which of them somebody has::
 
     worker    take: raises the flag --> decode --> send (a file descriptor, no pixels)
-    consumer  receive --> batch["image"] --> the last view is gone: lowers the flag
+    consumer  receive: raises it higher --> batch["image"] --> the last view is gone: lowers it
 
 Who is sent a buffer keeps it mapped, so that its pages are touched for the first time only once.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -18,7 +21,10 @@ from numpy.typing import NDArray
 
 from vrs_wds.loader.batch_memory import Lease, MemoryPool, lease
 
+_FREE, _SENT, _RECEIVED = range(3)
+"""Values of a flag."""
 _NOT_KEPT = -1
+_ALIGNMENT = 64
 
 
 class SharedPool(MemoryPool):
@@ -28,21 +34,22 @@ class SharedPool(MemoryPool):
         """Begin without a buffer.
 
         Args:
-            flags: One byte in shared memory for each buffer that may be kept; not 0 while it is
-                with the consumer.
+            flags: One byte in shared memory for each buffer that may be kept. What was sent in an
+                epoch before, and not received, is lost: the consumer has left that epoch.
         """
         super().__init__(max_free=0)
         self._flags: NDArray[np.uint8] = flags.numpy()
+        self._flags[self._flags == _SENT] = _FREE
         self._kept: dict[int, torch.Tensor] = {}
         self._begun: list[int] = []
 
     def take(self, num_bytes: int) -> Lease:
         """Return memory that nobody has; if all that is kept is out, memory for once."""
-        for number in np.flatnonzero(self._flags == 0).tolist():
+        for number in np.flatnonzero(self._flags == _FREE).tolist():
             tensor = self._kept.get(number)
-            if tensor is None or len(tensor) != num_bytes:
+            if tensor is None or len(tensor) < num_bytes:
                 tensor = self._kept[number] = _new_shared(num_bytes)
-            self._flags[number] = 1
+            self._flags[number] = _SENT
             self._begun.append(number)
             return tensor, tensor.numpy()
         tensor = _new_shared(num_bytes)
@@ -61,7 +68,7 @@ class SharedPool(MemoryPool):
                 sent = number
             else:
                 del self._kept[number]
-                self._flags[number] = 0
+                self._flags[number] = _FREE
         self._begun.clear()
         return sent
 
@@ -77,9 +84,35 @@ class ReceivedBuffers:
         """Return a received tensor; when all its views are gone, the worker may use it again."""
         flat = tensor.flatten()
         if number == _NOT_KEPT:
+            # A consumer that keeps many batches would run out of open files: it gets a copy.
+            flat = flat.clone()
             return flat, flat.numpy()
         self._mapped[number] = tensor
+        self._flags[number] = _RECEIVED
         return lease(flat.numpy(), partial(_lower, self._flags, number))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where arrays of several shapes and types lie in one buffer, end to end."""
+
+    arrays: Sequence[tuple[int, tuple[int, ...], np.dtype[Any]]]
+    """Of each: where it begins, its shape and its type."""
+    num_bytes: int
+
+    @classmethod
+    def of(cls, arrays: Sequence[NDArray[Any]]) -> "Layout":
+        """Return a layout for these arrays."""
+        sizes = [-(-array.nbytes // _ALIGNMENT) * _ALIGNMENT for array in arrays]
+        starts = [0, *accumulate(sizes)]
+        places = [(start, a.shape, a.dtype) for start, a in zip(starts, arrays, strict=False)]
+        return cls(places, starts[-1])
+
+    def views(self, buffer: NDArray[np.uint8]) -> Iterator[NDArray[Any]]:
+        """Yield each array's part of a buffer."""
+        for start, shape, dtype in self.arrays:
+            stop = start + math.prod(shape) * dtype.itemsize
+            yield buffer[start:stop].view(dtype).reshape(shape)
 
 
 def new_flags(num_workers: int, num_buffers: int) -> Sequence[torch.Tensor]:
@@ -89,7 +122,7 @@ def new_flags(num_workers: int, num_buffers: int) -> Sequence[torch.Tensor]:
 
 
 def _lower(flags: NDArray[np.uint8], number: int, _: Any) -> None:  # noqa: ANN401 - the memory
-    flags[number] = 0
+    flags[number] = _FREE
 
 
 def _new_shared(num_bytes: int) -> torch.Tensor:

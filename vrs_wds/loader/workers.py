@@ -7,10 +7,11 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import count, islice
 from multiprocessing.context import BaseContext
 from pickle import PicklingError
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from vrs_wds.errors import ConfigError
@@ -20,7 +21,7 @@ from vrs_wds.loader.dealing import Dealing, merge
 from vrs_wds.loader.executor import ChunkReader, Example
 from vrs_wds.loader.fetching import fetched, places_of_examples
 from vrs_wds.loader.order import DatasetOrder
-from vrs_wds.loader.shared_memory import ReceivedBuffers, SharedPool, new_flags
+from vrs_wds.loader.shared_memory import Layout, ReceivedBuffers, SharedPool, new_flags
 from vrs_wds.order.plan import RankBatch
 from vrs_wds.order.world import World
 from vrs_wds.pipeline.collate import stack_images
@@ -158,12 +159,13 @@ class WorkerPool:
         self, received: Results, buffers: ReceivedBuffers
     ) -> tuple[Results, StackImages]:
         """Put the pictures back into the samples; and give what makes one tensor of them."""
-        places, pixels, number, *results = received
-        if not isinstance(pixels, torch.Tensor):
-            for place, tensor in zip(places, pixels, strict=True):
-                results[place]["image"] = tensor.numpy()
+        places, tensors, layout, pixels, number, *results = received
+        opened = buffers.open(pixels, number)
+        if layout is not None:
+            for place, view in zip(places, layout.views(opened[1]), strict=True):
+                results[place]["image"] = torch.from_numpy(view) if place in tensors else view
             return results, stack_images
-        memory = BatchMemory.holding(self._memory, buffers.open(pixels, number), pixels.shape)
+        memory = BatchMemory.holding(self._memory, opened, pixels.shape)
         for place, view in zip(places, memory.views, strict=True):
             results[place]["image"] = view
         return results, memory.stack
@@ -224,23 +226,38 @@ def _as_it_is(item: T) -> T:
 
 
 def _to_shared(results: Results, memory: BatchMemory, pool: SharedPool) -> Results:
-    """Turn pictures into tensors, which travel in shared memory: arrays would be pickled.
+    """Put pictures into one tensor, which travels in shared memory: arrays would be pickled.
 
-    Pictures of one size make one tensor, given in place of the first one's: each tensor takes an
-    open file.
+    One for all, also of several sizes: each tensor takes an open file, of which a process may have
+    about a thousand.
     """
-    arrays = {
-        i: result["image"]
-        for i, result in enumerate(results)
-        if isinstance(result, dict) and isinstance(result.get("image"), np.ndarray)
-    }
+    images = {i: r.get("image") for i, r in enumerate(results) if isinstance(r, dict)}
+    found = ((i, _array_of(image)) for i, image in images.items())
+    arrays = {i: array for i, array in found if array is not None}
+    tensors = [i for i in arrays if arrays[i] is not images[i]]
     shared = [{**r, "image": None} if i in arrays else r for i, r in enumerate(results)]
-    if len({(array.shape, array.dtype) for array in arrays.values()}) == 1:
+    if not tensors and len({(array.shape, array.dtype) for array in arrays.values()}) == 1:
         (shape, dtype) = next((array.shape, array.dtype) for array in arrays.values())
         if dtype == np.uint8 and len(shape) == 3 and shape[2] == 3:
             stacked = memory.stack([*arrays.values()])
             assert isinstance(stacked, torch.Tensor)  # noqa: S101 - of one size
-            return [list(arrays), stacked.permute(0, 2, 3, 1), pool.send(stacked), *shared]
-    pool.send(None)
-    single = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays.values()]
-    return [list(arrays), single, 0, *shared]
+            number = pool.send(stacked)
+            return [list(arrays), tensors, None, stacked.permute(0, 2, 3, 1), number, *shared]
+    pool.note(in_place=False)
+    layout = Layout.of([*arrays.values()])
+    tensor, pixels = pool.take(max(1, layout.num_bytes))
+    for view, array in zip(layout.views(pixels), arrays.values(), strict=True):
+        view[...] = array
+    return [list(arrays), tensors, layout, tensor, pool.send(tensor), *shared]
+
+
+def _array_of(image: object) -> NDArray[Any] | None:
+    """Return a picture as an array; None if it is not one, nor a tensor that could be one."""
+    if isinstance(image, np.ndarray):
+        return image
+    if type(image) is not torch.Tensor or image.requires_grad:
+        return None
+    try:
+        return image.numpy()
+    except (TypeError, RuntimeError):  # on a device, sparse, or of a type that NumPy lacks
+        return None

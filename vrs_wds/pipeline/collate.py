@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import torch
 
+from vrs_wds.images.coded import CodedPicture
 from vrs_wds.pipeline.device_decode import decode_samples
 from vrs_wds.pipeline.pad import Allocate, ImagesForm, check_images, pad_images
 from vrs_wds.pipeline.ragged import Ragged
@@ -93,6 +94,11 @@ def stack_images(images: Sequence[Any]) -> torch.Tensor | list[torch.Tensor]:
     for image in images:
         if not (isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3):
             shape = getattr(image, "shape", None)
+            if isinstance(image, CodedPicture):
+                raise TypeError(
+                    "image: not decoded: Decode(defer=True) leaves it to CropRegions or Tile. Put "
+                    "one of them before the batch, or leave defer out."
+                )
             raise TypeError(
                 "image: expected arrays of shape (height, width, 3), or tensors of shape "
                 f"(channels, height, width), got {type(image).__name__}"

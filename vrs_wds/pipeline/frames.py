@@ -43,6 +43,11 @@ def require_decoded(sample: SampleDict, stage: str) -> NDArray[np.uint8] | Devic
         TypeError: if the sample is not decoded: the stages are in the wrong order.
     """
     image = sample.get("image")
+    if isinstance(image, CodedPicture):
+        raise TypeError(
+            f"{stage} needs decoded samples, but Decode(defer=True) leaves the picture to "
+            "CropRegions or Tile: put one of them between, or leave defer out."
+        )
     if not isinstance(image, np.ndarray | DevicePicture) or "meta" not in sample:
         raise TypeError(
             f"{stage} needs decoded samples: put Decode() before it. This one has "

@@ -164,7 +164,8 @@ class ShardedDataset:
 
         Args:
             places: Places (negative ones count from the end) or keys; repetitions are allowed.
-            extensions: Members to read; None reads all. Those that a sample lacks are left out.
+            extensions: Members to read, or one; None reads all. Those that a sample lacks are left
+                out.
 
         Raises:
             IndexError: if a place is beyond the end.
@@ -172,6 +173,7 @@ class ShardedDataset:
             ShardError: if a shard is missing, truncated or changed.
         """
         numbers = self._places(places)
+        extensions = [extensions] if isinstance(extensions, str) else extensions
         wanted = None if extensions is None else set(extensions)
         keys, requests, parts = self._requests(numbers, wanted)
         read_members(self._source, self._shards, requests, keys, parts)
@@ -269,6 +271,10 @@ class ShardedDataset:
     def key_at(self, place: int) -> str:
         """Return the key of the sample at a place. Reads the index only."""
         return self._index.key_at(self._number_at(place))
+
+    def url_at(self, place: int) -> str:
+        """Return the address of the shard that holds the sample at a place."""
+        return self._shard_url(bisect_right(self._index.starts, self._number_at(place)) - 1)
 
     def columns(self) -> list[str]:
         """Return the names of the index's columns."""
