@@ -736,3 +736,43 @@ def test_deferred_pictures_take_no_slot(small_root: Path, options: dict[str, Any
     assert whole
     assert batches(small_root, defer=True) == whole
     assert batches(FarStore(small_root), defer=True) == whole
+
+
+class Renamed:
+    """A stream stage that says of itself that it keeps the number of samples."""
+
+    one_to_one = True
+
+    def __call__(self, samples: Any) -> Any:
+        """Mark every sample."""
+        for sample in samples:
+            yield {**sample, "mark": 1}
+
+
+def test_stream_stages_run_whatever_they_say_of_themselves(small_dataset: ShardedDataset) -> None:
+    """They see the stream, so that batches cannot be planned."""
+    loader = StreamingLoader(small_dataset, stages=[Decode(), Renamed()], batch_size=5)
+
+    marks = [batch["mark"].tolist() for batch in loader]
+    assert marks == [[1] * 5, [1] * 5, [1] * 5, [1] * 5, [1] * 3]
+    with pytest.raises(ConfigError, match="Renamed"):
+        loader.state_dict()
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_what_is_selected_comes_once_on_all_ranks(
+    small_dataset: ShardedDataset, num_workers: int
+) -> None:
+    """No sample is repeated to fill a batch up where batches are not planned."""
+    found = []
+    for rank in range(4):
+        loader = StreamingLoader(
+            small_dataset,
+            stages=[Decode(), Select(bool)],
+            batch_size=4,
+            world=World(rank, 4),
+            num_workers=num_workers,
+        )
+        found += [key for batch in loader for key in batch["__key__"]]
+
+    assert sorted(found) == sorted(small_dataset.column("key"))

@@ -56,6 +56,12 @@ def test_get_many_keeps_the_order_asked_for(
     assert [sample["png"] for sample in found] == [dataset[place]["png"] for place in places]
 
 
+def test_a_text_is_not_several_keys(small_dataset: ShardedDataset) -> None:
+    """Its letters are none."""
+    with pytest.raises(TypeError, match="expected several places or keys"):
+        small_dataset.get_many("tile_0001")
+
+
 def test_iteration_gives_every_sample_in_order(small_dataset: ShardedDataset) -> None:
     """And members in their order: tasks by name, meta, the image last."""
     assert [sample.key for sample in small_dataset] == small_dataset.column("key")

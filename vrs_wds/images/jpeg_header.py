@@ -17,8 +17,9 @@ _SCAN: Final = 0xDA
 _END: Final = 0xD9
 _APP1: Final = 0xE1
 _SCAN_MARKER: Final = b"\xff\xda"
+_MIN_SCAN_LENGTH: Final = 8
 _MAX_SCAN_LENGTH: Final = 14
-"""Bytes of a scan's parameters: six, and two for each of four components."""
+"""Bytes of a scan's parameters: six, and two for each of one to four components."""
 _MAX_KEPT: Final = 4096
 """A longer header, as with EXIF and a thumbnail, is parsed anew each time."""
 _SCAN_SEGMENT: Final = re.compile(rb"\xff\xda..", re.DOTALL)
@@ -58,7 +59,7 @@ def parse_jpeg_header(data: bytes, *, where: str) -> JpegHeader:
     # An encoder makes the same header for all pictures of a size, unless it optimises its tables.
     scan = data.find(_SCAN_MARKER, 0, _MAX_KEPT)
     length = int.from_bytes(data[scan + 2 : scan + 4], "big")
-    if scan >= 0 and length <= _MAX_SCAN_LENGTH:
+    if scan >= 0 and _MIN_SCAN_LENGTH <= length <= _MAX_SCAN_LENGTH:
         kept = _parse_kept(data[: scan + 2 + length])
         if kept is not None and kept.first_scan == scan + 4:  # else it is part of a segment
             return kept

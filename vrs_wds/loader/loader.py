@@ -151,6 +151,11 @@ class StreamingLoader:
         self.batch = Batch(batch_size, drop_last=drop_last, ragged=ragged, images=images)
         self.world = detect_world() if world is None else world
         self._found_world = world is None
+        self._sample_stages, self._stream_stages = split_stages(
+            default_stages(task, size, device)
+            if stages is None
+            else check_given(stages, task=task, size=size, device=device)
+        )
         self.order = DatasetOrder(
             self.dataset,
             PlanOptions(
@@ -162,6 +167,8 @@ class StreamingLoader:
                 tail=_tail_rule(tail, drop_last=drop_last),
             ),
             per=per,
+            # Samples that fill a batch up are told by its mask, which is lost with the plan.
+            repeats=self._loose_stage() is None,
         )
         self.num_workers = num_workers
         self.epoch = 0
@@ -178,11 +185,6 @@ class StreamingLoader:
         chunks_of_batch = math.ceil(self.batch.batch_size / MAX_CHUNK)
         self._ahead = max(self._num_threads, prefetch_factor * chunks_of_batch)
         """Chunks that threads read ahead."""
-        self._sample_stages, self._stream_stages = split_stages(
-            default_stages(task, size, device)
-            if stages is None
-            else check_given(stages, task=task, size=size, device=device)
-        )
         self._device = device_of(self._sample_stages)
         tasks = resolve_tasks(tasks_of(self._sample_stages), self.dataset.tasks)
         expanded = self.order.task
@@ -349,9 +351,9 @@ class StreamingLoader:
         return self._pool.run(epoch, start)
 
     def _loose_stage(self) -> object | None:
-        """Return the first stage that may change the number of samples, if there is one."""
-        stages = [*self._sample_stages, *self._stream_stages]
-        return next((s for s in stages if not getattr(s, "one_to_one", False)), None)
+        """Return the first stage that may change which samples there are, if there is one."""
+        loose = (stage for stage in self._sample_stages if not stage.one_to_one)
+        return next(loose, next(iter(self._stream_stages), None))  # these may hold samples back
 
     def _check_world(self) -> None:
         """Refuse to go on as one of other ranks: each would give what others give too."""

@@ -19,9 +19,24 @@ class DatasetOrder:
     """The epochs of a dataset, or of a selection of it, as places in it."""
 
     def __init__(
-        self, dataset: ShardedDataset, options: PlanOptions, *, per: str = "image"
+        self,
+        dataset: ShardedDataset,
+        options: PlanOptions,
+        *,
+        per: str = "image",
+        repeats: bool = True,
     ) -> None:
+        """Make an order.
+
+        Args:
+            dataset: What is ordered.
+            options: How.
+            per: What is an example; see `StreamingLoader`.
+            repeats: Whether samples that fill up the last batch are given; without them it may be
+                shorter, or missing.
+        """
         self.options = options
+        self._repeats = repeats
         self.task = None if per == "image" else task_of_unit(per).name
         """Task whose sidecars are taken apart into examples; None: each sample is one."""
         self._per = per
@@ -48,7 +63,9 @@ class DatasetOrder:
     @property
     def recipe(self) -> "partial[DatasetOrder]":
         """What makes this order anew, for worker processes: small, and asks no task until then."""
-        return partial(DatasetOrder, self._dataset, self.options, per=self._per)
+        return partial(
+            DatasetOrder, self._dataset, self.options, per=self._per, repeats=self._repeats
+        )
 
     def plan(self, epoch: int) -> EpochPlan:
         """Return the plan of an epoch, over the samples in the shards' order."""
@@ -74,7 +91,11 @@ class DatasetOrder:
             batch = plan.rank_batch(number, world)
             if self._places is not None:
                 batch = RankBatch(self._places[batch.numbers], batch.mask, batch.items)
-            yield batch
+            if not self._repeats and not batch.mask.all():
+                real = batch.mask
+                batch = RankBatch(batch.numbers[real], batch.mask[real], batch.items[real])
+            if len(batch.numbers):
+                yield batch
 
     @property
     def fingerprint(self) -> str:

@@ -171,6 +171,7 @@ class ShardedDataset:
             IndexError: if a place is beyond the end.
             SampleNotFound: if a key is not there.
             ShardError: if a shard is missing, truncated or changed.
+            TypeError: if a text is given for several keys.
         """
         numbers = self._places(places)
         extensions = [extensions] if isinstance(extensions, str) else extensions
@@ -282,6 +283,8 @@ class ShardedDataset:
 
     def _places(self, places: Iterable[SupportsIndex | str]) -> list[int]:
         """Turn places and keys into numbers of the whole split."""
+        if isinstance(places, str):
+            raise TypeError(f"places: expected several places or keys, got the text {places!r}.")
         asked = list(places)
         size = len(self)
         if self._numbers is None and all(type(p) is int and 0 <= p < size for p in asked):
