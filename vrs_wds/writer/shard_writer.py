@@ -1,6 +1,7 @@
 """Packs prepared samples into one shard."""
 
 import hashlib
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from vrs_wds.shard.checksums import crc32c
@@ -19,7 +20,8 @@ piece takes it longer than that.
 """
 
 _SMALL_BYTES: Final = 32 * 1024
-"""A sample up to this size is joined at once; to copy a larger one twice takes too long."""
+"""A sample up to this size is joined at once; to copy a larger one twice takes too long. Packing
+one takes longer than hashing it."""
 
 _FILLERS: Final = tuple(bytes(-size % BLOCK) for size in range(BLOCK))
 """What follows data of this size, modulo a block."""
@@ -41,8 +43,8 @@ class ShardWriter:
         self._written = 0
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False)  # wids asks for it
-        takers = (self._sha256.update, self._md5.update, writer.write)
-        self._works = [Background(take) for take in takers]
+        self._takers = (self._sha256.update, self._md5.update, writer.write)
+        self._works: list[Background] = []
 
     def add(self, sample: PreparedSample) -> bool:
         """Append a sample; tell whether it fitted. The first always does."""
@@ -120,6 +122,20 @@ class ShardWriter:
         self._written = self._size
 
     def _put(self, piece: bytes) -> None:
+        if not self._works:
+            self._works = [Background(take) for take in self._threads_for(len(self.rows))]
         if piece:
             for work in self._works:
                 work.put(piece)
+
+    def _threads_for(self, num_samples: int) -> Sequence[Callable[[bytes], object]]:
+        """Return what threads do: all three one after another, or each of them one."""
+        if self._size > num_samples * _SMALL_BYTES:
+            return self._takers
+
+        def take(piece: bytes) -> None:
+            for taker in self._takers:
+                taker(piece)
+
+        # Small samples take longer to pack: more threads would only get in that one's way.
+        return (take,)
