@@ -44,7 +44,7 @@ import simplejpeg
 from benchmarks.write import MemorySource, make_pictures
 
 BATCH, RING, CHUNK = 64, 4, 16
-ROWS = {"jpeg": ("jpeg", 1280, None), "png": ("png", 384, None), "half": ("jpeg", 1280, (256, 256))}
+ROWS = {"jpeg": ("jpeg", 640, None), "png": ("png", 192, None), "half": ("jpeg", 640, (256, 256))}
 Run = Callable[[], int]
 
 

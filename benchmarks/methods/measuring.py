@@ -201,9 +201,17 @@ def children() -> list[int]:
     found, parents = [], [os.getpid()]
     while parents:
         tasks = list(Path(f"/proc/{parents.pop()}/task").glob("*/children"))
-        parents += (new := [int(pid) for task in tasks for pid in task.read_text().split()])
+        parents += (new := [int(pid) for task in tasks for pid in text_of(task).split()])
         found += new
     return found
+
+
+def text_of(path: Path) -> str:
+    """Return a file's text; none if it is gone: threads end at any time."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 def stat_of(pid: int) -> list[str]:

@@ -2,10 +2,13 @@
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 
 from crc32c import crc32c as _crc32c
 
-crc32c: Callable[[bytes], int] = _crc32c
+# The interpreter's lock is kept for so short a time: to get it back may take 5 ms, where another
+# thread runs Python.
+crc32c: Callable[[bytes], int] = partial(_crc32c, gil_release_mode=0)
 """Returns the CRC32C (Castagnoli, RFC 3720) of a member's data."""
 
 
