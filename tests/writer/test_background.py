@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from collections import deque
 
 import pytest
 from hypothesis import given
@@ -152,3 +153,29 @@ def test_what_waits_is_dropped_by_stop() -> None:
     join_threads()
     assert held.taken == [b"a"]
     work.stop()
+
+
+class Interrupting(deque[bytes]):
+    """Takes a piece; then Ctrl-C comes, before there is a thread for it."""
+
+    def append(self, piece: bytes, /) -> None:
+        """Raise when it is there."""
+        super().append(piece)
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_before_the_thread_is_there_leaves_nothing_to_wait_for() -> None:
+    """Who stops drops the piece; who waits has it taken."""
+    for finish, taken in ((Background.stop, []), (Background.wait, [b"a"])):
+        found: list[bytes] = []
+        work = Background(found.append)
+        work._waiting = Interrupting()
+        with pytest.raises(KeyboardInterrupt):
+            work.put(b"a")
+
+        done = threading.Thread(target=finish, args=(work,), daemon=True)
+        done.start()
+        done.join(timeout=60)
+        assert not done.is_alive()
+        assert found == taken
+    join_threads()

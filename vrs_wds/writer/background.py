@@ -58,13 +58,15 @@ class Background:
     def wait(self) -> None:
         """Wait until all pieces were taken."""
         with self._changed:
+            if self._waiting and not self._is_running:  # interrupted before it was started
+                self._start()
             self._let_end()
             self._raise_error()
 
     def stop(self) -> None:
         """Drop what waits; wait for the piece that is being taken. Raises nothing."""
         with self._changed:
-            while len(self._waiting) > 1:  # the first is being taken
+            while len(self._waiting) > self._is_running:  # then the first is being taken
                 self._waiting_bytes -= len(self._waiting.pop())
             self._let_end()
 
@@ -75,8 +77,8 @@ class Background:
         self._changed.notify_all()
 
     def _start(self) -> None:
-        self._is_running = True
         try:
+            self._is_running = True
             threading.Thread(target=self._work, name=THREAD_NAME).start()
         except BaseException as error:  # no thread to be had; or Ctrl-C, and there may be one
             self._fail(error)
