@@ -120,15 +120,22 @@ class FaultProxy:
         self.port = server.sockets[0].getsockname()[1]
         self._is_listening.set()
         await self._stop.wait()
+        # No more is accepted; but what the loop's own tasks have just accepted makes more of ours,
+        # and they lose its sockets if the server is closed before.
+        self._loop.remove_reader(server.sockets[0].fileno())
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0)  # what was aborted is closed in the loop's next turn
         server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = self._loop.create_task(self._talk(reader, writer))
-        self._tasks.add(task)
+        self._tasks.add(task)  # a loop holds its tasks weakly
         task.add_done_callback(self._tasks.discard)
+        # A task that is cancelled before its first step has no `finally` to come by.
+        task.add_done_callback(lambda _: writer.transport.abort())
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client connection."""
@@ -140,8 +147,6 @@ class FaultProxy:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         except (OSError, asyncio.IncompleteReadError):
             pass  # the client or the server has gone: so does this connection
-        finally:
-            writer.transport.abort()
 
     async def _exchange(
         self, head: "_Head", reader: asyncio.StreamReader, writer: asyncio.StreamWriter

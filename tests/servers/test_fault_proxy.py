@@ -1,6 +1,10 @@
 """The proxy does to requests what its rules say, and to nothing else."""
 
+import contextlib
+import gc
 import http.client
+import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -85,18 +89,24 @@ def handler() -> type[_Handler]:
 
 
 @pytest.fixture
-def proxy(handler: type[_Handler]) -> Iterator[FaultProxy]:
-    """A proxy before a tiny server."""
+def port(handler: type[_Handler]) -> Iterator[int]:
+    """The port of a tiny server."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.handle_error = lambda *_: None  # type: ignore[method-assign]  # it may be reset
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
-            with FaultProxy(("127.0.0.1", server.server_port)) as proxy:
-                yield proxy
+            yield server.server_port
         finally:
             server.shutdown()
             thread.join()
+
+
+@pytest.fixture
+def proxy(port: int) -> Iterator[FaultProxy]:
+    """A proxy before the tiny server."""
+    with FaultProxy(("127.0.0.1", port)) as proxy:
+        yield proxy
 
 
 def connect(proxy: FaultProxy, timeout: float = 5) -> http.client.HTTPConnection:
@@ -263,3 +273,30 @@ def test_the_end_of_the_proxy_ends_what_is_stalled(proxy: FaultProxy) -> None:
     with pytest.raises((OSError, http.client.IncompleteRead)):
         response.read()
     connection.close()
+
+
+def test_the_end_of_the_proxy_drops_no_connection_that_has_just_come(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is left to be found by the garbage collector, whenever clients come."""
+    found: list[sys.UnraisableHookArgs] = []
+    gc.collect()
+    monkeypatch.setattr(sys, "unraisablehook", found.append)
+    for number in range(40):
+        with FaultProxy(("127.0.0.1", port)) as proxy:
+            clients = [threading.Thread(target=_knock, args=[proxy.port]) for _ in range(3)]
+            for client in clients:
+                client.start()
+            time.sleep(number / 4000)
+        for client in clients:
+            client.join()
+    gc.collect()
+    assert [str(one.exc_value) for one in found] == []
+
+
+def _knock(port: int) -> None:
+    """Connect again and again until nobody listens any more."""
+    with contextlib.ExitStack() as sockets, contextlib.suppress(OSError):
+        while True:
+            client = sockets.enter_context(socket.create_connection(("127.0.0.1", port), 0.1))
+            client.sendall(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
