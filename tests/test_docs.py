@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shlex
+import signal
 import sys
 import tempfile
 import textwrap
@@ -119,6 +120,8 @@ class Runner:
             assert words[0] == "vrs-wds", f"{place}: neither run nor excused: {line}"
             with pytest.raises(SystemExit) as ended:
                 main(words[1:])
+            # The command leaves this to the end of its process.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             assert ended.value.code == 0, f"{place}: exit code {ended.value.code}: {line}"
 
     def _compare(self, block):

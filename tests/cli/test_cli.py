@@ -16,7 +16,9 @@ import pytest
 from vrs_wds.cli.main import app, main
 from vrs_wds.reader.open import open_dataset
 from vrs_wds.reader.verify import verify
+from vrs_wds.sources.vrsbench.source import VRSBenchSource
 from vrs_wds.testing.synthetic import make_vrsbench
+from vrs_wds.writer.write import write_shards
 
 WRITE = ["write", "--source", "vrsbench"]
 COMMAND = [sys.executable, "-m", "vrs_wds.cli.main"]
@@ -36,6 +38,7 @@ def run(capsys: pytest.CaptureFixture[str]):
     def call(*arguments: object) -> Result:
         with pytest.raises(SystemExit) as caught:
             main([str(argument) for argument in arguments])
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # it is left to a process's end
         shown = capsys.readouterr()
         return Result(int(caught.value.code or 0), shown.out, shown.err)
 
@@ -233,6 +236,50 @@ def test_ctrl_c_stops_with_one_line(vrsbench: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def last_step(vrsbench: Path, out: Path, command: str) -> list[str]:
+    """Return the arguments of a command that makes a split visible."""
+    if command == "write":
+        source = ["--source", "vrsbench", "--root", str(vrsbench)]
+        return ["write", *source, "--out", str(out), "--split", "train"]
+    write_shards(VRSBenchSource(vrsbench, "train"), out, split="train")
+    (out / "train.json").unlink()
+    return ["index", str(out), "--split", "train"]
+
+
+INTERRUPTED = [sys.executable, str(Path(__file__).parent / "scripts" / "interrupted.py")]
+
+
+@pytest.mark.parametrize("place", ["rename", "put_new", "delete", "sweep", "report_of", "out"])
+@pytest.mark.parametrize("command", ["write", "index"])
+def test_ctrl_c_in_the_last_step_comes_too_late(
+    vrsbench: Path, tmp_path: Path, command: str, place: str
+) -> None:
+    """Exit code 130 says that there is no split; here there is one, whole and clean."""
+    out = tmp_path / "out"
+    arguments = last_step(vrsbench, out, command)
+    argv = [*INTERRUPTED, place, "1", *arguments]
+    result = subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    assert result.returncode == 0, result.stderr
+    assert "9 samples in 1 shards" in result.stdout
+    assert verify(out, "train").problems == []
+    assert sorted(path.name for path in out.iterdir()) == [
+        "README.md", "train-000000.tar", "train.index.parquet", "train.json",
+    ]  # fmt: skip
+
+
+def test_who_insists_is_heard_in_the_last_step(vrsbench: Path, tmp_path: Path) -> None:
+    """The store may stall: a second Ctrl-C ends the command; the same call ends the work."""
+    arguments = last_step(vrsbench, tmp_path / "out", "write")
+    argv = [*INTERRUPTED, "put_new", "2", *arguments]
+    result = subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    assert result.returncode == 130, result.stderr
+    assert list((tmp_path / "out").glob("*.json")) == []
+    subprocess.run([*COMMAND, *arguments], check=True, capture_output=True)
+    assert verify(tmp_path / "out", "train").problems == []
+
+
 def test_demo_runs_the_whole_walk(tmp_path: Path) -> None:
     """In a process of its own; it says what it did for every task."""
     out = tmp_path / "demo"
@@ -265,8 +312,9 @@ def test_ctrl_c_with_workers(vrsbench: Path, tmp_path: Path, delay: float) -> No
     assert process.returncode in (130, 0, -signal.SIGINT)
     if process.returncode == 130:
         assert re.fullmatch(r"(vrs-wds: stopped\.( \d+ complete shards are kept .*)?\n)?", err)
-        if list((tmp_path / "out").glob("*.json")):  # it came after the last step: all is there
-            assert verify(tmp_path / "out").problems == []
+        assert list((tmp_path / "out").glob("*.json")) == []
+    elif process.returncode == 0:
+        assert verify(tmp_path / "out", "train").problems == []
     with pytest.raises(ProcessLookupError):
         for _ in range(100):  # the group is empty once its last process is reaped
             os.killpg(process.pid, 0)

@@ -23,7 +23,11 @@ def index(
         overwrite: Make a manifest and an index anew.
         progress: Show a progress bar; by default on a terminal.
     """
+    from vrs_wds.cli._last_step import LAST_STEP
     from vrs_wds.cli._print import out
-    from vrs_wds.writer.index_shards import index_shards
+    from vrs_wds.writer.index_shards import index_until
 
-    out(str(index_shards(url, split=split, prefix=prefix, overwrite=overwrite, progress=progress)))
+    report = index_until(
+        LAST_STEP, url, split=split, prefix=prefix, overwrite=overwrite, progress=progress
+    )
+    out(str(report))

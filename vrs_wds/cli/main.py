@@ -1,12 +1,13 @@
 """The entry point: parses the command line, turns errors into one line and an exit code.
 
 0: done. 1: it failed, and one line says why (`--debug` shows the traceback). 2: the command line is
-wrong. 130: stopped with Ctrl-C.
+wrong. 130: stopped with Ctrl-C; nothing was made visible.
 
 Modules of commands import what they need inside their functions, so that `--help` is quick.
 """
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -41,7 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, and exit."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
-    sys.exit(_run([argument for argument in given if argument != "--debug"], debug=debug))
+    code = _run([argument for argument in given if argument != "--debug"], debug=debug)
+    if code == 0:  # all is done and said: while the interpreter ends, Ctrl-C comes too late
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def _run(arguments: list[str], *, debug: bool) -> int:

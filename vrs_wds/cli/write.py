@@ -42,17 +42,19 @@ def write(
         overwrite: Replace a split that is there.
         progress: Show a progress bar; by default on a terminal.
     """
+    from vrs_wds.cli._last_step import LAST_STEP
     from vrs_wds.cli._print import err
     from vrs_wds.cli._print import out as print_line
     from vrs_wds.config import load_config
     from vrs_wds.loader.detect import detect_world
     from vrs_wds.sources.vrsbench.source import VRSBenchSource
-    from vrs_wds.writer.write import write_shards
+    from vrs_wds.writer.write import write_until
 
     assert source == "vrsbench"  # noqa: S101 - the only one there is
     options = None if config is None else load_config(config)
     samples = VRSBenchSource(root, split, annotations=annotations, unmatched=unmatched)
-    report = write_shards(
+    report = write_until(
+        LAST_STEP,
         samples,
         out,
         split=split,

@@ -156,20 +156,22 @@ class LocalStore:
             _sync_folder(path.parent)
 
     def rename(self, name: str, new_name: str) -> None:
-        """Give a file another name; one of that name is replaced."""
+        """Give a file another name; one of that name is replaced.
+
+        A hidden folder that it was the last in is removed.
+        """
         (self.root / name).replace(self.root / new_name)
         self._forget(name)
         self._forget(new_name)
         _sync_folder((self.root / new_name).parent)
+        self._remove_if_empty((self.root / name).parent)
 
     def delete(self, name: str) -> None:
         """Remove a file, and the hidden folder that it was the last in; none is no error."""
         path = self.root / name
         path.unlink(missing_ok=True)
         self._forget(name)
-        if path.parent != self.root and path.parent.name.startswith("."):
-            with suppress(OSError):  # not empty
-                path.parent.rmdir()
+        self._remove_if_empty(path.parent)
 
     def sweep(self, prefix: str) -> int:
         """Remove temporary files below `prefix`."""
@@ -208,6 +210,11 @@ class LocalStore:
         with self._lock:
             self._open_files.pop(name, None)
         self._pins.forget(name)
+
+    def _remove_if_empty(self, folder: Path) -> None:
+        if folder != self.root and folder.name.startswith("."):
+            with suppress(OSError):  # not empty
+                folder.rmdir()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"root": self.root}

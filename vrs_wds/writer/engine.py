@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from multiprocessing import forkserver
 from pickle import PicklingError
 from typing import Any
@@ -18,6 +17,7 @@ from vrs_wds.errors import ConfigError
 from vrs_wds.sample import Source, SourceSample
 from vrs_wds.tasks.registry import register_task, registered_tasks
 from vrs_wds.tasks.task import Task
+from vrs_wds.writer.interrupts import InterruptsHeldBack
 from vrs_wds.writer.options import ShardConfig
 from vrs_wds.writer.prepare import PreparedSample, prepare_sample
 
@@ -96,22 +96,6 @@ def _start_forkserver() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Let Ctrl-C come at the end of the block."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    caught: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if caught:
-        signal.raise_signal(signal.SIGINT)
-
-
 def _stop(pool: ProcessPoolExecutor) -> None:
     """End the workers, whatever they are doing: nobody waits for their results any more."""
     processes = list((pool._processes or {}).values())
@@ -130,7 +114,7 @@ def _in_order(
     chunks = _chunks(items)
     for chunk in chunks:
         try:
-            with _interrupts_held_back():  # it starts processes, and remembers them afterwards
+            with InterruptsHeldBack():  # it starts processes, and remembers them afterwards
                 waiting.append(pool.submit(_prepare_chunk, chunk))
         except (TypeError, AttributeError, PicklingError) as error:
             raise ConfigError(

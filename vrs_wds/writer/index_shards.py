@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, BinaryIO
 
@@ -39,6 +40,7 @@ from vrs_wds.writer.commit import (
     publish,
     write_index,
 )
+from vrs_wds.writer.interrupts import InterruptsHeldBack
 from vrs_wds.writer.write import WriteReport, report_of
 
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd")
@@ -74,6 +76,22 @@ def index_shards(
         DuplicateKeyError: if two shards have a sample of one key.
         SplitBusyError: if another process is writing this split.
     """
+    with ExitStack() as last_step:
+        return index_until(
+            last_step, url, split=split, prefix=prefix, progress=progress, overwrite=overwrite
+        )
+
+
+def index_until(
+    last_step: ExitStack,
+    url: Location,
+    *,
+    split: str,
+    prefix: str | None,
+    progress: bool | None,
+    overwrite: bool,
+) -> WriteReport:
+    """Index as `index_shards` does; Ctrl-C waits from the last step until `last_step` is closed."""
     store = open_store(url)
     check_card(store)
     hidden = not sys.stderr.isatty() if progress is None else not progress
@@ -90,6 +108,7 @@ def index_shards(
             claim.check()
         manifest = make_manifest(split, shards, write_index(store, split, shards))
         claim.check_now()
+        last_step.enter_context(InterruptsHeldBack(insist=True))
         if overwrite:
             store.delete(manifest_name(split))
         publish(store, manifest)

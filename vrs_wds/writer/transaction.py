@@ -25,6 +25,7 @@ from vrs_wds.shard.names import index_name, manifest_name, shard_name
 from vrs_wds.storage.store import Store
 from vrs_wds.writer.claim import Claim, claim_split, sweep
 from vrs_wds.writer.commit import CompleteShard, make_manifest, publish, write_index
+from vrs_wds.writer.interrupts import InterruptsHeldBack
 from vrs_wds.writer.job import Job, check_same
 from vrs_wds.writer.journal import ShardEntry, in_threads
 from vrs_wds.writer.local import check_source
@@ -74,6 +75,7 @@ def write_split(
     job: Job,
     fill: Callable[[Begun], None],
     team: Team,
+    last_step: contextlib.ExitStack,
     *,
     resume: bool,
     overwrite: bool,
@@ -86,14 +88,17 @@ def write_split(
         job: What is written.
         fill: Packs what has no entry yet.
         team: Other processes that take part.
+        last_step: From the step that makes the split visible until it is closed, a first Ctrl-C
+            waits: who is told "stopped" finds no split.
         resume: Go on with an unfinished write.
         overwrite: Replace a split that is there.
     """
     with claim_split(packer.store, packer.split) as claim:
         try:
             manifest = _write_claimed(
-                packer, source, job, fill, team, claim, resume=resume, overwrite=overwrite
-            )
+                packer, source, job, fill, team, claim, last_step,
+                resume=resume, overwrite=overwrite,
+            )  # fmt: skip
         except BaseException as error:
             team.end(claim, error)
             raise
@@ -110,6 +115,7 @@ def _write_claimed(
     fill: Callable[[Begun], None],
     team: Team,
     claim: Claim,
+    last_step: contextlib.ExitStack,
     *,
     resume: bool,
     overwrite: bool,
@@ -120,6 +126,7 @@ def _write_claimed(
         sweep(store, prefix)
     commit = _commit_record(packer, resume=resume)
     if commit is not None and (published := _published(store, split, commit)) is not None:
+        last_step.enter_context(InterruptsHeldBack(insist=True))
         packer.journal.throw_away()  # its writer was killed after the last step but this
         if resume and commit.job == job:
             team.begin(claim)
@@ -135,7 +142,7 @@ def _write_claimed(
         team.begin(claim)
         fill(Begun(packer, entries, claim.check))
         entries = packer.journal.entries(packer.journal.names(writers))
-        return _commit(packer, claim, job, entries, (old, old_manifest))
+        return _commit(packer, claim, job, entries, (old, old_manifest), last_step)
     except BaseException as error:
         _leave(packer, claim, writers, error)
         raise
@@ -192,6 +199,7 @@ def _commit(
     job: Job,
     entries: Sequence[ShardEntry],
     replaced: tuple[tuple[str, ...], str],
+    last_step: contextlib.ExitStack,
 ) -> Manifest:
     """Make index and manifest of all entries, give the shards their names, and publish."""
     store, split = packer.store, packer.split
@@ -222,6 +230,7 @@ def _commit(
     store.put(packer.staging.commit, msgspec.json.encode(record))
     _move(store, record, split, claim)
     claim.check_now()
+    last_step.enter_context(InterruptsHeldBack(insist=True))
     try:
         publish(store, manifest)
     except FileExistsError as error:

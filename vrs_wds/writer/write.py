@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -65,7 +66,8 @@ def write_shards(
     Equal sources and options give equal bytes, whatever the engine, the number of workers or ranks,
     and however often the work was stopped. Nothing is visible before the end: complete shards wait
     in a hidden folder until all are there. Whatever ends the work before, an exception, Ctrl-C or a
-    kill, the next call goes on after the last complete shard.
+    kill, the next call goes on after the last complete shard. A Ctrl-C in the moment in which the
+    split becomes visible comes when all is done.
 
     Args:
         source: A `Source`, or any iterable of `SourceSample` (loaded in this process, and, to go
@@ -95,6 +97,32 @@ def write_shards(
         SourceError: if the source has no sample, or as the source raises it.
         StorageError: if the store fails, and goes on failing.
         RankError: if another rank stopped.
+    """
+    with ExitStack() as last_step:
+        return write_until(
+            last_step, source, out,
+            split=split, config=config, num_workers=num_workers, engine=engine, world=world,
+            resume=resume, progress=progress, overwrite=overwrite,
+        )  # fmt: skip
+
+
+def write_until(
+    last_step: ExitStack,
+    source: Source | Iterable[SourceSample],
+    out: Location,
+    *,
+    split: str,
+    config: ShardConfig | None,
+    num_workers: int,
+    engine: Engine,
+    world: World | None,
+    resume: bool,
+    progress: bool | None,
+    overwrite: bool,
+) -> WriteReport:
+    """Write as `write_shards` does; Ctrl-C waits from the last step until `last_step` is closed.
+
+    A program that ends with this call never closes it: it ends as stopped, or with a split.
     """
     config = _checked(source, config, num_workers, engine, world)
     store = open_store(out)
@@ -143,7 +171,9 @@ def write_shards(
         )  # fmt: skip
 
     engines = {"local": locally, "ray": with_ray}
-    manifest = write_split(packer, source, job, fill, ranks, resume=resume, overwrite=overwrite)
+    manifest = write_split(
+        packer, source, job, fill, ranks, last_step, resume=resume, overwrite=overwrite
+    )
     return report_of(store, manifest)
 
 

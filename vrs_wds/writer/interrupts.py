@@ -1,0 +1,40 @@
+"""Ctrl-C waits where half a step would be worse than a late stop."""
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class InterruptsHeldBack:
+    """Lets Ctrl-C come at the end of the block. Outside the main thread it never comes anyway.
+
+    An exception that leaves the block takes the place of a Ctrl-C that waits.
+    """
+
+    def __init__(self, *, insist: bool = False) -> None:
+        self._insist = insist
+        """A second Ctrl-C comes at once: for blocks that may take long."""
+        self._is_waiting = False
+        self._before: Any = None
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._hold)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._before is None:
+            return
+        signal.signal(signal.SIGINT, self._before)
+        if self._is_waiting and error is None:
+            signal.raise_signal(signal.SIGINT)
+
+    def _hold(self, number: int, _: FrameType | None) -> None:
+        if self._insist and self._is_waiting:
+            raise KeyboardInterrupt
+        self._is_waiting = True
