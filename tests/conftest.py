@@ -1,6 +1,7 @@
 """Data that many tests share: a small dataset, written once, and the real pictures."""
 
 import importlib
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,9 @@ pytest_plugins = ["tests.servers.moto", "tests.servers.fake_gcs", "tests.servers
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
+
+# What a shell starts in the background ignores Ctrl-C, and so would the processes that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -22,6 +22,8 @@ from vrs_wds.reader.dataset import ShardedDataset
 from vrs_wds.reader.open import open_dataset
 from vrs_wds.sample import SourceSample, name_to_key
 from vrs_wds.storage.local import LocalStore
+from vrs_wds.tasks.registry import get_task
+from vrs_wds.tasks.sidecars import SidecarParser
 from vrs_wds.writer.options import ShardConfig
 from vrs_wds.writer.write import write_shards
 
@@ -265,10 +267,9 @@ def test_a_sidecar_that_does_not_fit_names_its_place(tmp_path: Path) -> None:
     with pytest.raises(
         SidecarError, match=r"train-0\.tar: sample 'a': .*'qa_pairs\[0\]\.question'"
     ):
-        from vrs_wds.reader.dataset import parse_metadata
-        from vrs_wds.tasks.registry import get_task
-
-        parse_metadata(dataset[0], [get_task("vqa")])
+        SidecarParser([get_task("vqa")]).parse(
+            dataset[0].members, where=f"{dataset[0].url}: sample 'a'"
+        )
 
 
 def test_limits_of_where(small_dataset: ShardedDataset) -> None:

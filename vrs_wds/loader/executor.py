@@ -103,15 +103,15 @@ class ChunkReader:
         source = self.dataset if self.source is None else self.source
         for run in source.runs(places, len(places)):
             try:
-                samples = source.get_many(run, extensions=self.extensions)
+                samples = source.raw_many(run, self.extensions)
             except SampleError:
                 yield [self._read_one(place) for place in run]
             else:
-                yield [sample.to_dict() for sample in samples]
+                yield [*samples]
 
     def _read_one(self, place: int) -> SampleDict | BadSample:
         try:
-            return self.dataset.get_many([place], extensions=self.extensions)[0].to_dict()
+            return self.dataset.raw_many([place], self.extensions)[0]
         except SampleError as error:
             return bad_sample(error, self.dataset.key_at(place), self.dataset.url_at(place))
 

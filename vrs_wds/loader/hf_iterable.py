@@ -86,5 +86,5 @@ class _PartReader:
     def __call__(self, parts: Sequence[tuple[int, int]]) -> Iterator[SampleDict]:
         for start, stop in parts:
             for places in chunked(range(start, stop), _CHUNK):
-                for sample in self.dataset.get_many(places, extensions=self.extensions):
-                    yield from run_stages(self.stages, sample.to_dict())
+                for sample in self.dataset.raw_many(places, self.extensions):
+                    yield from run_stages(self.stages, sample)

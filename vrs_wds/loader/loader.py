@@ -38,7 +38,7 @@ from vrs_wds.pipeline.faults import BadSample, FaultLog
 from vrs_wds.pipeline.pad import ImagesForm
 from vrs_wds.pipeline.stage import SampleStage, StreamStage
 from vrs_wds.reader.dataset import ShardedDataset
-from vrs_wds.reader.open import open_dataset
+from vrs_wds.reader.open import open_with_index
 from vrs_wds.reader.read_ahead import DEFAULT_READ_AHEAD_BYTES
 from vrs_wds.storage.store import Location
 from vrs_wds.tasks.registry import resolve_tasks
@@ -144,7 +144,7 @@ class StreamingLoader:
                 raise ConfigError(f"split: the dataset given is {dataset.split!r}, not {split!r}.")
             self.dataset = dataset
         else:
-            self.dataset = open_dataset(dataset, split)
+            self.dataset = open_with_index(dataset, split)
         _check_options(
             num_workers, num_threads, prefetch_factor, read_ahead_bytes, persistent_workers
         )

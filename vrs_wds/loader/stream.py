@@ -21,7 +21,7 @@ from vrs_wds.order.plan import DEFAULT_STREAMS, DEFAULT_WINDOW, PlanOptions, Ran
 from vrs_wds.order.world import World
 from vrs_wds.pipeline.stage import SampleDict
 from vrs_wds.reader.dataset import ShardedDataset
-from vrs_wds.reader.open import open_dataset
+from vrs_wds.reader.open import open_with_index
 from vrs_wds.reader.read_ahead import DEFAULT_READ_AHEAD_BYTES, ReadAhead
 from vrs_wds.reader.sequential import is_shard_pattern, list_shards, read_shard
 from vrs_wds.storage.open import open_store
@@ -131,11 +131,11 @@ class IndexedSource:
         if not ReadAhead.helps(self.dataset, share):
             for places in runs:
                 for some in self.dataset.runs(places, _CHUNK):
-                    yield from self._read(self.dataset, some)
+                    yield from self.dataset.raw_many(some, self.extensions)
             return
         with ReadAhead[list[int]](self.dataset, self.extensions, max_bytes=share) as ahead:
             for places in ahead.follow(runs, list):
-                samples = self._read(ahead.dataset, places)
+                samples = ahead.dataset.raw_many(places, self.extensions)
                 ahead.done()
                 yield from samples
 
@@ -147,10 +147,6 @@ class IndexedSource:
             mine = chunk.numbers[chunk.mask]
             yield np.array_split(mine, world.num_workers)[world.worker].tolist()[start:]
             start = 0
-
-    def _read(self, dataset: ShardedDataset, places: Sequence[int]) -> list[SampleDict]:
-        found = dataset.get_many(places, extensions=self.extensions)
-        return [sample.to_dict() for sample in found]
 
     def place(self) -> tuple[World, DatasetOrder]:
         """Return which reader this is, and the order that all of them share."""
@@ -242,7 +238,7 @@ def stream(
         dataset = url
     elif _has_manifest(url, split):
         assert not isinstance(url, Sequence) or isinstance(url, str)  # noqa: S101 - so it says
-        dataset = open_dataset(url, split)
+        dataset = open_with_index(url, split)
     else:
         if shuffle or tasks is not None:
             raise ConfigError(

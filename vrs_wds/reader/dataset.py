@@ -1,29 +1,33 @@
 """A split as a sequence of samples, read by its index."""
 
 import operator
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import starmap
 from typing import Any, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vrs_wds.errors import ManifestError, SampleNotFound
+from vrs_wds.errors import SampleNotFound
 from vrs_wds.forks import no_fork_meanwhile
 from vrs_wds.markup import table
 from vrs_wds.reader.index import Index
 from vrs_wds.reader.members import MemberRequest, RangeSource, read_members
+from vrs_wds.reader.near import NearReader
+from vrs_wds.reader.rows import IndexRows
 from vrs_wds.reader.where import evaluate_where
 from vrs_wds.sample import Sample
-from vrs_wds.shard.index_table import ABSENT, count_column
+from vrs_wds.shard.index_table import count_column
 from vrs_wds.shard.manifest import Manifest
 from vrs_wds.storage.reading import reading_of
 from vrs_wds.storage.store import Store
 from vrs_wds.tasks.registry import get_task, resolve_tasks
-from vrs_wds.tasks.sidecars import META_EXTENSION, decode_meta, decode_sidecar
-from vrs_wds.tasks.task import Task, extension_of
+from vrs_wds.tasks.sidecars import META_EXTENSION, SidecarParser
+from vrs_wds.tasks.task import extension_of
 
+_Read = tuple[str, dict[str, bytes], str]
+"""A sample's key, its members by extension, and its shard's URL."""
 _ITER_CHUNK = 64
 """The most samples that iteration reads at once."""
 _RUN_BYTES = 1280 * 1024
@@ -48,8 +52,7 @@ class ShardedDataset:
         self._index = index
         self._numbers = numbers
         self._shards = [shard.url for shard in manifest.shardlist]
-        self._shard_sizes = [shard.filesize for shard in manifest.shardlist]
-        self._urls: dict[int, str] = {}
+        self._rows = IndexRows(store, manifest, index)
         self._source: RangeSource = store
 
     @property
@@ -173,16 +176,44 @@ class ShardedDataset:
             ShardError: if a shard is missing, truncated or changed.
             TypeError: if a text is given for several keys.
         """
+        return list(starmap(Sample, self._read_many(places, extensions)))
+
+    def raw_many(
+        self, places: Iterable[SupportsIndex | str], extensions: Iterable[str] | None
+    ) -> list[dict[str, Any]]:
+        """Read samples as `get_many` does, each as `Sample.to_dict` gives it."""
+        return [
+            {"__key__": key, "__url__": url, **members}
+            for key, members, url in self._read_many(places, extensions)
+        ]
+
+    def _read_many(
+        self, places: Iterable[SupportsIndex | str], extensions: Iterable[str] | None
+    ) -> list[_Read]:
         numbers = self._places(places)
         extensions = [extensions] if isinstance(extensions, str) else extensions
         wanted = None if extensions is None else set(extensions)
-        keys, requests, parts = self._requests(numbers, wanted)
-        read_members(self._source, self._shards, requests, keys, parts)
-        starts, url_of = self._index.starts, self._shard_url
-        return [
-            Sample(key, members, url_of(bisect_right(starts, number) - 1))
-            for key, number, members in zip(keys, numbers, parts, strict=True)
+        reading = reading_of(self._source)
+        if reading.is_far:
+            keys, requests, parts = self._rows.requests(numbers, wanted)
+            read_members(self._source, self._shards, requests, keys, parts)
+            return list(zip(keys, parts, map(self._rows.url_of, numbers), strict=True))
+        return self._read_near(numbers, wanted, NearReader(self._source, self._shards, reading))
+
+    def _read_near(
+        self, numbers: Sequence[int], wanted: set[str] | None, reader: NearReader
+    ) -> list[_Read]:
+        in_order = sorted(numbers)  # as they lie on the disk
+        found = [
+            (key, reader.take(key, columns, places), url)
+            for key, columns, places, url in self._rows.iterate(in_order, wanted)
         ]
+        reader.flush()
+        if in_order == numbers:
+            return found
+        order = sorted(range(len(numbers)), key=numbers.__getitem__)
+        by_place = dict(zip(order, found, strict=True))
+        return [by_place[i] for i in range(len(numbers))]
 
     def metadata(
         self, place: SupportsIndex | str, tasks: str | Iterable[str] | None = None
@@ -206,16 +237,19 @@ class ShardedDataset:
     ) -> list[dict[str, Any]]:
         """Read the sidecars of several samples at once; see `metadata`."""
         names = resolve_tasks(tasks, self.tasks)
-        samples = self.get_many(places, extensions=[META_EXTENSION, *map(extension_of, names)])
-        chosen = [get_task(name) for name in names]
-        return [parse_metadata(sample, chosen) for sample in samples]
+        found = self._read_many(places, [META_EXTENSION, *map(extension_of, names)])
+        parse = SidecarParser(map(get_task, names)).parse
+        return [
+            {"__key__": key, "__url__": url, **parse(members, where=f"{url}: sample {key!r}")}
+            for key, members, url in found
+        ]
 
     def members_of(
         self, places: Iterable[int], extensions: Iterable[str] | None, *, item: int
     ) -> list[MemberRequest]:
         """Return where the members of samples lie, each with `item` as its `sample`."""
         wanted = None if extensions is None else set(extensions)
-        return self._requests([self._number_at(place) for place in places], wanted, item)[1]
+        return self._rows.requests([self._number_at(p) for p in places], wanted, item)[1]
 
     def through(self, source: RangeSource) -> "ShardedDataset":
         """Return the same samples, whose bytes come from a source that stands before the store."""
@@ -275,7 +309,7 @@ class ShardedDataset:
 
     def url_at(self, place: int) -> str:
         """Return the address of the shard that holds the sample at a place."""
-        return self._shard_url(bisect_right(self._index.starts, self._number_at(place)) - 1)
+        return self._rows.url_of(self._number_at(place))
 
     def columns(self) -> list[str]:
         """Return the names of the index's columns."""
@@ -318,59 +352,6 @@ class ShardedDataset:
                 )
         return numbers
 
-    def _requests(
-        self, numbers: Sequence[int], wanted: set[str] | None, item: int | None = None
-    ) -> tuple[list[str], list[MemberRequest], list[dict[str, bytes]]]:
-        """Return the samples' keys, what to read, and where to put it: in member order."""
-        keys, requests, parts = [], [], []
-        first = stop = 0
-        for i, number in enumerate(numbers):
-            if not first <= number < stop:
-                group, first, stop = self._index.locate(number)
-                columns = [
-                    (extension, column)
-                    for column, extension in enumerate(group.extensions)
-                    if wanted is None or extension in wanted
-                ]
-            row, place = number - first, i if item is None else item
-            key: str = group.keys[row].as_py()
-            found = group.places[row].tolist()
-            if row in group.outside:
-                self._refuse_outside(key, columns, found)
-            members: dict[str, bytes] = {}
-            for extension, column in columns:
-                shard, offset, size, crc = found[column]
-                if size != ABSENT:
-                    members[extension] = b""
-                    requests.append(MemberRequest(shard, offset, size, crc, place, extension))
-            keys.append(key)
-            parts.append(members)
-        return keys, requests, parts
-
-    def _refuse_outside(
-        self, key: str, columns: Iterable[tuple[str, int]], found: Sequence[Sequence[int]]
-    ) -> None:
-        """Raise for a wanted member that lies outside of the shards."""
-        sizes = self._shard_sizes
-        for extension, column in columns:
-            shard, offset, size, _ = found[column]
-            is_inside = (
-                0 <= shard < len(sizes) and offset >= 0 and 0 <= size <= sizes[shard] - offset
-            )
-            if size != ABSENT and not is_inside:
-                raise ManifestError(
-                    f"{self._store.url_of(self._manifest.vrs_wds.index.url)}: sample {key!r}: "
-                    f"member {extension!r} lies outside of its shard (shard {shard}, offset "
-                    f"{offset:,}, size {size:,}). Make the index anew with `vrs-wds index "
-                    "--overwrite`."
-                )
-
-    def _shard_url(self, shard: int) -> str:
-        url = self._urls.get(shard)
-        if url is None:
-            url = self._urls[shard] = self._store.url_of(self._shards[shard])
-        return url
-
     def _selection(self, numbers: NDArray[np.int64] | None) -> "ShardedDataset":
         return ShardedDataset(self._store, self._manifest, self._index, numbers)
 
@@ -396,19 +377,3 @@ class ShardedDataset:
             for name, info in details.tasks.items()
         ]
         return table(f"ShardedDataset {self.url}", rows)
-
-
-def parse_metadata(sample: Sample, tasks: Iterable[Task[Any]]) -> dict[str, Any]:
-    """Parse the sidecars of a sample; see `ShardedDataset.metadata`."""
-    where = f"{sample.url}: sample {sample.key!r}"
-    members = sample.members
-    meta = members.get(META_EXTENSION)
-    parsed: dict[str, Any] = {
-        "__key__": sample.key,
-        "__url__": sample.url,
-        "meta": None if meta is None else decode_meta(meta, where=where),
-    }
-    for task in tasks:
-        data = members.get(task.extension)
-        parsed[task.name] = None if data is None else decode_sidecar(task, data, where=where)
-    return parsed

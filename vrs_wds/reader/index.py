@@ -41,7 +41,7 @@ _MAX_KEPT_BYTES = 64 * 1024 * 1024
 class RowGroup:
     """The rows of one shard."""
 
-    keys: pa.StringArray
+    keys: list[str]
     extensions: tuple[str, ...]
     """In member order."""
     places: NDArray[np.int64]
@@ -54,7 +54,8 @@ class RowGroup:
 class Index:
     """The rows of a split, in the order of its shards. Columns are loaded when they are needed."""
 
-    def __init__(self, store: Store, manifest: Manifest) -> None:
+    def __init__(self, store: Store, manifest: Manifest, beginning: bytes = b"") -> None:
+        """Make an index of which nothing is read yet but, perhaps, the beginning of its file."""
         self._store = store
         self._manifest = manifest
         layer = manifest.vrs_wds.layers[0]
@@ -62,6 +63,7 @@ class Index:
         self.starts = list(itertools.accumulate(counts, initial=0))
         """Number of each shard's first sample; the last entry is the number of samples."""
         self.reset_after_fork()
+        self._beginning = beginning
         reset_in_children(self)
 
     def reset_after_fork(self) -> None:
@@ -70,6 +72,7 @@ class Index:
         self._columns: dict[str, pa.ChunkedArray] = {}
         self._is_checked = False
         self._kept: bytes | None = None
+        self._beginning = b""
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
@@ -96,13 +99,14 @@ class Index:
             KeyError: if there is no such column.
         """
         with self._lock:
-            if name not in self._columns:
+            if (found := self._columns.get(name)) is None:
                 with self._open() as file:
                     if name not in file.schema_arrow.names:
                         known = [known for known in file.schema_arrow.names if ":" not in known]
                         raise KeyError(f"no column {name!r}; there are {', '.join(known)}")
-                    self._columns[name] = file.read(columns=[name], use_threads=False)[name]
-            return self._columns[name]
+                    found = file.read(columns=[name], use_threads=False)[name]
+                self._columns[name] = found
+            return found
 
     def column_names(self) -> list[str]:
         """Return the names of all columns."""
@@ -113,8 +117,7 @@ class Index:
     def key_at(self, number: int) -> str:
         """Return a sample's key."""
         group, first, _ = self.locate(number)
-        key: str = group.keys[number - first].as_py()
-        return key
+        return group.keys[number - first]
 
     def numbers_of(self, keys: Sequence[str]) -> NDArray[np.int64]:
         """Return the numbers of samples by their keys.
@@ -155,7 +158,7 @@ class Index:
             by_member = places.reshape(len(table), len(extensions), len(MEMBER_COLUMNS))
             sizes = [shard.filesize for shard in self._manifest.shardlist]
             return RowGroup(
-                keys=_joined(table["key"]),
+                keys=_texts(table["key"]),
                 extensions=tuple(extensions),
                 places=by_member,
                 outside=rows_outside(by_member, np.array(sizes, dtype=np.int64)),
@@ -191,7 +194,10 @@ class Index:
     def _whole(self, info: FileInfo) -> bytes:
         """Return the whole file, read once: each look at a far store takes its time."""
         if self._kept is None:
-            data = self._store.get_range(info.url, 0, info.filesize)
+            data, self._beginning = self._beginning, b""
+            if len(data) < info.filesize:
+                left = info.filesize - len(data)
+                data += self._store.get_range(info.url, len(data), left)
             if len(data) != info.filesize:
                 raise self._mismatch(f"{info.filesize:,} bytes", f"{len(data):,}")
             if hashlib.sha256(data).hexdigest() != info.sha256:
@@ -264,8 +270,7 @@ def _numbers(column: pa.ChunkedArray) -> NDArray[Any]:
     return np.from_dlpack(column.combine_chunks())
 
 
-def _joined(column: pa.ChunkedArray) -> pa.StringArray:
-    """Return a column as one array."""
+def _texts(column: pa.ChunkedArray) -> list[str]:
+    """Return a column of texts."""
     with no_fork_meanwhile():
-        joined = column.combine_chunks()
-        return joined if isinstance(joined, pa.Array) else pa.concat_arrays(joined.chunks)
+        return column.to_pylist()  # type: ignore[no-any-return]

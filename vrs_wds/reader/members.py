@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -105,7 +104,11 @@ def read_members(
     """
     reading = reading_of(source)
     ranges = coalesce(requests, reading)
-    fetch = partial(_fetch, source, shards)
+
+    def fetch(planned: MemberRange) -> bytes:
+        name = shards[planned.shard]
+        return fetch_range(source, name, planned.start, planned.stop - planned.start)
+
     side_by_side = min(reading.requests, len(ranges))
     fetched = _side_by_side(fetch, ranges, side_by_side) if side_by_side > 1 else map(fetch, ranges)
     for planned, data in zip(ranges, fetched, strict=True):
@@ -114,15 +117,20 @@ def read_members(
             first, size = request.offset - start, request.size
             member = data[first : first + size]
             if crc32c(member) != request.crc32c or len(member) < size:
-                url = source.url_of(shards[request.shard])
-                raise _damaged(member, request, url, keys[request.sample])
+                url, key = source.url_of(shards[request.shard]), keys[request.sample]
+                where = f"{url}: sample {key!r}: member '{key}.{request.extension}'"
+                raise damaged(member, request.size, request.crc32c, where)
             members[request.sample][request.extension] = member
 
 
-def _fetch(source: RangeSource, shards: Sequence[str], planned: MemberRange) -> bytes:
-    name, start = shards[planned.shard], planned.start
+def fetch_range(source: RangeSource, name: str, start: int, size: int) -> bytes:
+    """Return bytes of a shard.
+
+    Raises:
+        ShardNotFound: if it is not there.
+    """
     try:
-        return source.get_range(name, start, planned.stop - start)
+        return source.get_range(name, start, size)
     except FileNotFoundError as error:
         raise ShardNotFound(
             f"{source.url_of(name)}: the manifest names this shard, but it is not there. Fetch "
@@ -138,16 +146,16 @@ def _side_by_side(
         yield from pool.map(fetch, ranges)
 
 
-def _damaged(
-    member: bytes, request: MemberRequest, url: str, key: str
+def damaged(
+    member: bytes, size: int, expected_crc32c: int, where: str
 ) -> ShardTruncated | ChecksumMismatch:
-    name = f"{url}: sample {key!r}: member '{key}.{request.extension}'"
-    if len(member) < request.size:
+    """Return the error that says what is wrong with a member's bytes."""
+    if len(member) < size:
         return ShardTruncated(
-            f"{name} should hold {request.size:,} bytes but the shard ends after {len(member):,}. "
+            f"{where} should hold {size:,} bytes but the shard ends after {len(member):,}. "
             f"Fetch the shard again; `vrs-wds verify` finds all that is missing."
         )
     return ChecksumMismatch(
-        f"{name}: expected CRC32C {request.crc32c:08x}, found {crc32c(member):08x}: its bytes were "
-        "changed. Fetch the shard again; `vrs-wds verify` finds all such members."
+        f"{where}: expected CRC32C {expected_crc32c:08x}, found {crc32c(member):08x}: its bytes "
+        "were changed. Fetch the shard again; `vrs-wds verify` finds all such members."
     )

@@ -1,13 +1,19 @@
 """`open_dataset`: finds a split's manifest, and refuses what it cannot read."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 from vrs_wds.errors import DatasetNotFound, ManifestError
 from vrs_wds.reader.dataset import ShardedDataset
 from vrs_wds.reader.index import Index
 from vrs_wds.shard.manifest import Manifest, decode_manifest
-from vrs_wds.shard.names import manifest_name
+from vrs_wds.shard.names import index_name, manifest_name
 from vrs_wds.storage.open import open_store
+from vrs_wds.storage.reading import MIB, reading_of
 from vrs_wds.storage.store import Location, Store
 from vrs_wds.tasks.registry import get_task, task_names
+
+_EARLY_BYTES = 2 * MIB
+"""Of an index that is read before its size is known."""
 
 
 def open_dataset(url: Location, split: str | None = None) -> ShardedDataset:
@@ -23,10 +29,33 @@ def open_dataset(url: Location, split: str | None = None) -> ShardedDataset:
     """
     store = open_store(url)
     name = _only_split(store) if split is None else split
+    return _opened(store, name, _manifest_bytes(store, name), b"")
+
+
+def open_with_index(url: Location, split: str | None = None) -> ShardedDataset:
+    """Open a split whose samples will be read.
+
+    From a far store the index, or the beginning of a large one, comes at the same time as the
+    manifest.
+    """
+    store = open_store(url)
+    if split is None or not reading_of(store).is_far:
+        return open_dataset(store, split)
+    with ThreadPoolExecutor(1, "vrs_wds-open") as pool:
+        index = pool.submit(store.get_range, index_name(split), 0, _EARLY_BYTES)
+        manifest = _manifest_bytes(store, split)
+    # Whatever is wrong with the index is told when it is needed.
+    return _opened(store, split, manifest, b"" if index.exception() else index.result())
+
+
+def _manifest_bytes(store: Store, split: str) -> bytes:
     try:
-        data = store.get(manifest_name(name))
+        return store.get(manifest_name(split))
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise _not_found(store, name) from error
+        raise _not_found(store, split) from error
+
+
+def _opened(store: Store, name: str, data: bytes, index: bytes) -> ShardedDataset:
     manifest = decode_manifest(data, where=store.url_of(manifest_name(name)))
     if manifest.vrs_wds.split != name:
         raise ManifestError(
@@ -34,7 +63,7 @@ def open_dataset(url: Location, split: str | None = None) -> ShardedDataset:
             f"{manifest.vrs_wds.split!r}."
         )
     _check_schemas(manifest, store.url_of(manifest_name(name)))
-    return ShardedDataset(store, manifest, Index(store, manifest), None)
+    return ShardedDataset(store, manifest, Index(store, manifest, index), None)
 
 
 def _check_schemas(manifest: Manifest, where: str) -> None:

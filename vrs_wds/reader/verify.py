@@ -16,7 +16,7 @@ from vrs_wds.errors import (
 )
 from vrs_wds.images.decode import decode_rgb
 from vrs_wds.images.header import is_image_extension
-from vrs_wds.reader.dataset import ShardedDataset, parse_metadata
+from vrs_wds.reader.dataset import ShardedDataset
 from vrs_wds.reader.open import open_dataset
 from vrs_wds.sample import Sample, split_member_name
 from vrs_wds.shard.checksums import ShardHasher
@@ -24,7 +24,7 @@ from vrs_wds.shard.manifest import ShardInfo
 from vrs_wds.shard.members import Member, iter_members
 from vrs_wds.storage.store import Location
 from vrs_wds.tasks.registry import get_task, task_names
-from vrs_wds.tasks.sidecars import check_sidecar
+from vrs_wds.tasks.sidecars import SidecarParser, check_sidecar
 
 _CHUNK = 32
 
@@ -185,7 +185,7 @@ def _verify_contents(
     where = f"{sample.url}: sample {sample.key!r}"
     for task in set(dataset.tasks) & set(task_names()):
         try:
-            parsed = parse_metadata(sample, [get_task(task)])
+            parsed = SidecarParser([get_task(task)]).parse(sample.members, where=where)
             if parsed[task] is not None:
                 size_wh = None if parsed["meta"] is None else parsed["meta"].size_wh
                 check_sidecar(get_task(task), parsed[task], where=where, size_wh=size_wh)

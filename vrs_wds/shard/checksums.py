@@ -2,14 +2,19 @@
 
 import hashlib
 from collections.abc import Callable
-from functools import partial
 
 from crc32c import crc32c as _crc32c
 
-# The interpreter's lock is kept for so short a time: to get it back may take 5 ms, where another
-# thread runs Python.
-crc32c: Callable[[bytes], int] = partial(_crc32c, gil_release_mode=0)
-"""Returns the CRC32C (Castagnoli, RFC 3720) of a member's data."""
+KEEP_LOCK = 0
+"""The interpreter's lock is kept for so short a time: to get it back may take 5 ms, where another
+thread runs Python."""
+crc32c_from: Callable[[bytes, int, int], int] = _crc32c
+"""`crc32c_from(data, 0, KEEP_LOCK)` is `crc32c(data)`, sooner by as long as a sidecar's takes."""
+
+
+def crc32c(data: bytes) -> int:
+    """Return the CRC32C (Castagnoli, RFC 3720) of a member's data."""
+    return crc32c_from(data, 0, KEEP_LOCK)
 
 
 class ShardHasher:

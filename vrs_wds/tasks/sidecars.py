@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -68,6 +69,37 @@ def decode_sidecar(task: Task[Any], data: bytes, *, where: str) -> Any:  # noqa:
     except (ValueError, RecursionError) as error:
         raise _sidecar_error(error, task.name, where) from error
     raise _too_large(len(data), task.name, where)
+
+
+class SidecarParser:
+    """Parses what samples have for some tasks, and `meta.json`."""
+
+    def __init__(self, tasks: Iterable[Task[Any]]) -> None:
+        self._tasks = tuple(tasks)
+        self._decoders = [("meta", META_EXTENSION, _META_DECODER.decode)]
+        self._decoders += [(t.name, t.extension, _decoder(t.schema).decode) for t in self._tasks]
+
+    def parse(self, members: Mapping[str, bytes], *, where: str) -> dict[str, Any]:
+        """Return `meta` and the Struct of each task, in their order; None for a missing sidecar.
+
+        Args:
+            members: A sample's members by extension.
+            where: Begins the message of an error: shard and key.
+
+        Raises:
+            SidecarError: if one does not fit.
+        """
+        parsed: dict[str, Any] = {}
+        get = members.get
+        try:
+            for name, extension, decode in self._decoders:
+                data = get(extension)
+                if data is not None and len(data) > MAX_SIDECAR_BYTES:
+                    raise _too_large(len(data), name, where)
+                parsed[name] = None if data is None else decode(data)
+        except (ValueError, RecursionError) as error:
+            raise _sidecar_error(error, name, where) from error
+        return parsed
 
 
 def check_sidecar(

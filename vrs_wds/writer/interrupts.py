@@ -15,11 +15,12 @@ class InterruptsHeldBack:
     def __init__(self, *, insist: bool = False) -> None:
         self._insist = insist
         """A second Ctrl-C comes at once: for blocks that may take long."""
-        self._is_waiting = False
+        self._is_holding = self._is_waiting = False
         self._before: Any = None
 
     def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
+        self._is_holding = threading.current_thread() is threading.main_thread()
+        if self._is_holding:
             self._before = signal.signal(signal.SIGINT, self._hold)
 
     def __exit__(
@@ -28,9 +29,10 @@ class InterruptsHeldBack:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._before is None:
+        if not self._is_holding:
             return
-        signal.signal(signal.SIGINT, self._before)
+        # None: a handler that is not Python's, which cannot be set again.
+        signal.signal(signal.SIGINT, self._before or signal.SIG_DFL)
         if self._is_waiting and error is None:
             signal.raise_signal(signal.SIGINT)
 
