@@ -267,9 +267,7 @@ def test_a_sidecar_that_does_not_fit_names_its_place(tmp_path: Path) -> None:
     with pytest.raises(
         SidecarError, match=r"train-0\.tar: sample 'a': .*'qa_pairs\[0\]\.question'"
     ):
-        SidecarParser([get_task("vqa")]).parse(
-            dataset[0].members, where=f"{dataset[0].url}: sample 'a'"
-        )
+        SidecarParser([get_task("vqa")]).parse(dataset[0].members, "a", dataset[0].url)
 
 
 def test_limits_of_where(small_dataset: ShardedDataset) -> None:

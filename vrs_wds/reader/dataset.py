@@ -239,10 +239,7 @@ class ShardedDataset:
         names = resolve_tasks(tasks, self.tasks)
         found = self._read_many(places, [META_EXTENSION, *map(extension_of, names)])
         parse = SidecarParser(map(get_task, names)).parse
-        return [
-            {"__key__": key, "__url__": url, **parse(members, where=f"{url}: sample {key!r}")}
-            for key, members, url in found
-        ]
+        return [parse(members, key, url) for key, members, url in found]
 
     def members_of(
         self, places: Iterable[int], extensions: Iterable[str] | None, *, item: int

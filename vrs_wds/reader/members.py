@@ -1,7 +1,8 @@
 """Reads members by the index: plans byte ranges, fetches them, checks every byte."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Protocol
 
 import msgspec
@@ -109,18 +110,30 @@ def read_members(
         name = shards[planned.shard]
         return fetch_range(source, name, planned.start, planned.stop - planned.start)
 
-    side_by_side = min(reading.requests, len(ranges))
-    fetched = _side_by_side(fetch, ranges, side_by_side) if side_by_side > 1 else map(fetch, ranges)
-    for planned, data in zip(ranges, fetched, strict=True):
-        start = planned.start
-        for request in planned.requests:
-            first, size = request.offset - start, request.size
-            member = data[first : first + size]
-            if crc32c(member) != request.crc32c or len(member) < size:
-                url, key = source.url_of(shards[request.shard]), keys[request.sample]
-                where = f"{url}: sample {key!r}: member '{key}.{request.extension}'"
-                raise damaged(member, request.size, request.crc32c, where)
-            members[request.sample][request.extension] = member
+    # Not left to the garbage collector, which may run in one of the threads and cannot end it.
+    with closing(_fetched(fetch, ranges, min(reading.requests, len(ranges)))) as fetched:
+        for planned, data in zip(ranges, fetched, strict=True):
+            _take_members(planned, data, source, shards, keys, members)
+
+
+def _take_members(
+    planned: MemberRange,
+    data: bytes,
+    source: RangeSource,
+    shards: Sequence[str],
+    keys: Sequence[str],
+    members: Sequence[dict[str, bytes]],
+) -> None:
+    """Cut members out of their range, and check them."""
+    start = planned.start
+    for request in planned.requests:
+        first, size = request.offset - start, request.size
+        member = data[first : first + size]
+        if crc32c(member) != request.crc32c or len(member) < size:
+            url, key = source.url_of(shards[request.shard]), keys[request.sample]
+            where = f"{url}: sample {key!r}: member '{key}.{request.extension}'"
+            raise damaged(member, request.size, request.crc32c, where)
+        members[request.sample][request.extension] = member
 
 
 def fetch_range(source: RangeSource, name: str, start: int, size: int) -> bytes:
@@ -138,10 +151,13 @@ def fetch_range(source: RangeSource, name: str, start: int, size: int) -> bytes:
         ) from error
 
 
-def _side_by_side(
+def _fetched(
     fetch: Callable[[MemberRange], bytes], ranges: list[MemberRange], requests: int
-) -> Iterator[bytes]:
+) -> Generator[bytes]:
     """Yield the bytes of each range in order, with several requests under way."""
+    if requests <= 1:
+        yield from map(fetch, ranges)
+        return
     with ThreadPoolExecutor(requests, "vrs_wds-get") as pool:
         yield from pool.map(fetch, ranges)
 

@@ -1,6 +1,7 @@
 """`open_dataset`: finds a split's manifest, and refuses what it cannot read."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, runtime_checkable
 
 from vrs_wds.errors import DatasetNotFound, ManifestError
 from vrs_wds.reader.dataset import ShardedDataset
@@ -8,7 +9,7 @@ from vrs_wds.reader.index import Index
 from vrs_wds.shard.manifest import Manifest, decode_manifest
 from vrs_wds.shard.names import index_name, manifest_name
 from vrs_wds.storage.open import open_store
-from vrs_wds.storage.reading import MIB, reading_of
+from vrs_wds.storage.reading import MIB
 from vrs_wds.storage.store import Location, Store
 from vrs_wds.tasks.registry import get_task, task_names
 
@@ -32,6 +33,13 @@ def open_dataset(url: Location, split: str | None = None) -> ShardedDataset:
     return _opened(store, name, _manifest_bytes(store, name), b"")
 
 
+@runtime_checkable
+class _GivesBeginnings(Store, Protocol):
+    """A store far away, that gives the beginning of a file by one request."""
+
+    def get_beginning(self, name: str, size: int) -> bytes: ...
+
+
 def open_with_index(url: Location, split: str | None = None) -> ShardedDataset:
     """Open a split whose samples will be read.
 
@@ -39,10 +47,10 @@ def open_with_index(url: Location, split: str | None = None) -> ShardedDataset:
     manifest.
     """
     store = open_store(url)
-    if split is None or not reading_of(store).is_far:
+    if split is None or not isinstance(store, _GivesBeginnings):
         return open_dataset(store, split)
     with ThreadPoolExecutor(1, "vrs_wds-open") as pool:
-        index = pool.submit(store.get_range, index_name(split), 0, _EARLY_BYTES)
+        index = pool.submit(store.get_beginning, index_name(split), _EARLY_BYTES)
         manifest = _manifest_bytes(store, split)
     # Whatever is wrong with the index is told when it is needed.
     return _opened(store, split, manifest, b"" if index.exception() else index.result())

@@ -6,16 +6,16 @@
     rounds   0   1    2       3              members of a round are joined to ranges
     ranges   in order of need, several under way, within a bound of bytes
 
-The first item is a round of its own, so that it is there early; each round after it is twice as
-long, up to half of the bound. A range is kept until the last item is done that needs something of
-it, so that each is fetched once.
+The first item is a round of its own, in short ranges, so that it is there early; each round after
+it is twice as long, up to half of the bound. A range is kept until the last item is done that needs
+something of it, so that each is fetched once.
 """
 
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -31,6 +31,7 @@ from vrs_wds.storage.reading import Reading, reading_of
 T = TypeVar("T")
 
 DEFAULT_READ_AHEAD_BYTES = 256 * 1024 * 1024
+_FIRST_RANGE_BYTES = 1024 * 1024
 _MAX_ITEMS = 1024
 """Items that are planned ahead, however few bytes they have."""
 
@@ -205,6 +206,8 @@ class ReadAhead(Generic[T]):
         with self._lock:
             new = self._not_held(requests)
             shards, reading = self._planned_from.shard_names, reading_of(self._planned_from.store)
+        if self._num_planned == 0:  # work on its beginning begins while the rest is on its way
+            reading = replace(reading, range_bytes=min(reading.range_bytes, _FIRST_RANGE_BYTES))
         ranges = plan_ranges(new, shards, reading)
         with self._lock:
             for fetch in fetcher.add(ranges):

@@ -185,7 +185,7 @@ def _verify_contents(
     where = f"{sample.url}: sample {sample.key!r}"
     for task in set(dataset.tasks) & set(task_names()):
         try:
-            parsed = SidecarParser([get_task(task)]).parse(sample.members, where=where)
+            parsed = SidecarParser([get_task(task)]).parse(sample.members, sample.key, sample.url)
             if parsed[task] is not None:
                 size_wh = None if parsed["meta"] is None else parsed["meta"].size_wh
                 check_sidecar(get_task(task), parsed[task], where=where, size_wh=size_wh)

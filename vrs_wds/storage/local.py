@@ -49,6 +49,7 @@ class LocalStore:
     def reset_after_fork(self) -> None:
         """Begin with no open files and a lock that nobody holds."""
         self._open_files: OrderedDict[str, _OpenFile] = OrderedDict()
+        self._last: tuple[str, _OpenFile] | None = None  # most reads are of the file read before
         self._lock = threading.Lock()
 
     @property
@@ -94,6 +95,7 @@ class LocalStore:
             file = self._open_files.get(name)
             if file is not None and file.stat != found:
                 del self._open_files[name]
+                self._last = None
         return found
 
     def size_of(self, name: str) -> int:
@@ -187,17 +189,15 @@ class LocalStore:
         return len(leftovers)
 
     def _file(self, name: str) -> _OpenFile:
-        if (found := self._open_files.get(name)) is not None:
-            try:  # noqa: SIM105 - as `suppress` takes as long as a read
-                self._open_files.move_to_end(name)
-            except KeyError:  # another thread has just dropped it
-                pass
-            return found
+        last = self._last
+        if last is not None and last[0] == name:
+            return last[1]
         with self._lock:
             file = self._open_files.pop(name, None) or self._opened(name)
             self._open_files[name] = file
             if len(self._open_files) > _MAX_OPEN_FILES:
                 self._open_files.popitem(last=False)
+            self._last = (name, file)
             return file
 
     def _opened(self, name: str) -> _OpenFile:
@@ -209,6 +209,7 @@ class LocalStore:
         """Read anew what this store has written itself."""
         with self._lock:
             self._open_files.pop(name, None)
+            self._last = None
         self._pins.forget(name)
 
     def _remove_if_empty(self, folder: Path) -> None:

@@ -1,8 +1,9 @@
 """Reads ranges of objects side by side, resumes broken ones, and checks what came."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 
 from vrs_wds.errors import FileChanged
 from vrs_wds.forks import reset_in_children
@@ -53,12 +54,22 @@ class ObjectReads:
 
     def _whole(self, name: str) -> tuple[bytes, Stat]:
         size = self._requests.options.transfer.range_bytes
-        first, stat = self.piece(name, 0, size, None)
+        # Most files are shorter than this, which is to be confirmed: asked now, it takes no time.
+        heads = [self.pool().submit(self._requests.head, name)]
+
+        def head() -> Stat:
+            return heads.pop().result() if heads else self._requests.head(name)
+
+        first, stat = self.piece(name, 0, size, None, head=head)
         if stat.size <= len(first):
             return first, stat
         rest = cut_range(len(first), stat.size - len(first), size)
         pieces = self.pool().map(lambda piece: self.piece(name, piece[0], piece[1], stat)[0], rest)
         return b"".join([first, *pieces]), stat
+
+    def beginning(self, name: str, size: int) -> bytes:
+        """Return the first bytes of a file by one request; who uses them checks that none lacks."""
+        return self.piece(name, 0, size, None, trusts_end=True)[0]
 
     def ranges(self, name: str, ranges: Sequence[tuple[int, int]], pins: Pins) -> list[bytes]:
         """Return several ranges of a file, all of the version that was first read."""
@@ -83,8 +94,25 @@ class ObjectReads:
             for group in pieces
         ]
 
-    def piece(self, name: str, offset: int, size: int, stat: Stat | None) -> tuple[bytes, Stat]:
+    def piece(
+        self,
+        name: str,
+        offset: int,
+        size: int,
+        stat: Stat | None,
+        *,
+        head: Callable[[], Stat] | None = None,
+        trusts_end: bool = False,
+    ) -> tuple[bytes, Stat]:
         """Return a range by one request, or a few if it breaks off, and the file's version.
+
+        Args:
+            name: The file.
+            offset: Where the range begins.
+            size: Its bytes.
+            stat: The version of the file that is read; None for any.
+            head: Gives the version as a request of its own has found it; None makes one if needed.
+            trusts_end: Whether the end of the file is not to be confirmed by such a request.
 
         Raises:
             FileChanged: if the file is not of the version `stat`.
@@ -93,6 +121,7 @@ class ObjectReads:
         import obstore
 
         requests = self._requests
+        ask = head or partial(requests.head, name)
         path, url = requests.path_of(name), requests.url_of(name)
         parts: list[bytes] = []
         received, seen = 0, stat
@@ -113,7 +142,7 @@ class ObjectReads:
                 )
             except obstore.exceptions.BaseError as error:
                 is_past = describe(error, all_secrets()).kind is Kind.PAST_END
-                if is_past and check(requests.head(name)).size <= start:
+                if is_past and check(ask()).size <= start:
                     return
                 raise
             promised = min(offset + size, check(stat_of(result.meta)).size)
@@ -121,8 +150,8 @@ class ObjectReads:
             for chunk in [result.bytes()] if small else result.stream(min_chunk_size=1):
                 parts.append(bytes(chunk))
                 received += len(parts[-1])
-            if received < size:  # the end of the file, or so it seems
-                promised = max(promised, min(offset + size, check(requests.head(name)).size))
+            if received < size and not trusts_end:  # the end of the file, or so it seems
+                promised = max(promised, min(offset + size, check(ask()).size))
             if offset + received != promised:
                 raise ShortBody(
                     f"expected {promised - start:,} bytes from {start:,}, found "

@@ -76,6 +76,13 @@ class ObjectStore:
         self._pins.note_whole(name, stat, self.url_of(name))
         return data
 
+    def get_beginning(self, name: str, size: int) -> bytes:
+        """Return a file's first bytes, at most `size`, as soon as can be.
+
+        That none are missing is not confirmed, as `get_range` does, by a request of its own.
+        """
+        return self._reads.beginning(name, size)
+
     def get_range(self, name: str, offset: int, size: int) -> bytes:
         """Return `size` bytes from `offset`, or fewer where the file ends."""
         return self.get_ranges(name, [(offset, size)])[0]

@@ -79,26 +79,30 @@ class SidecarParser:
         self._decoders = [("meta", META_EXTENSION, _META_DECODER.decode)]
         self._decoders += [(t.name, t.extension, _decoder(t.schema).decode) for t in self._tasks]
 
-    def parse(self, members: Mapping[str, bytes], *, where: str) -> dict[str, Any]:
-        """Return `meta` and the Struct of each task, in their order; None for a missing sidecar.
+    def parse(self, members: Mapping[str, bytes], key: str, url: str) -> dict[str, Any]:
+        """Return `__key__`, `__url__`, `meta` and the Struct of each task; None where it has none.
 
         Args:
             members: A sample's members by extension.
-            where: Begins the message of an error: shard and key.
+            key: Its key.
+            url: Where its shard is.
 
         Raises:
             SidecarError: if one does not fit.
         """
-        parsed: dict[str, Any] = {}
+        parsed: dict[str, Any] = {"__key__": key, "__url__": url}
         get = members.get
         try:
             for name, extension, decode in self._decoders:
                 data = get(extension)
-                if data is not None and len(data) > MAX_SIDECAR_BYTES:
-                    raise _too_large(len(data), name, where)
-                parsed[name] = None if data is None else decode(data)
+                if data is None:
+                    parsed[name] = None
+                elif len(data) <= MAX_SIDECAR_BYTES:
+                    parsed[name] = decode(data)
+                else:
+                    raise _too_large(len(data), name, f"{url}: sample {key!r}")
         except (ValueError, RecursionError) as error:
-            raise _sidecar_error(error, name, where) from error
+            raise _sidecar_error(error, name, f"{url}: sample {key!r}") from error
         return parsed
 
 
