@@ -132,11 +132,20 @@ ROWS = (
         "remote",
         "as `jpeg`, over a link of 100 MB/s to a server 50 ms away",
         "jpeg",
-        1280,
+        3200,
         (THE_LIMIT, OURS, WEBDATASET_PIL),
         {LIMIT: 0.85, "webdataset + PIL": 3.0},
         limit_uses_cpu=False,
         first_batch_target=3.0,
+    ),
+    Row(
+        "remote_png",
+        "as `png`, over the same link",
+        "png",
+        1280,
+        (THE_LIMIT, OURS, WEBDATASET_PIL),
+        {LIMIT: 0.85, "webdataset + PIL": 3.0},
+        limit_uses_cpu=False,
     ),
     Row(
         "gil",
@@ -145,9 +154,14 @@ ROWS = (
         1280,
         (
             Method("ours, num_threads=1", "gil", "ours", option="num_threads=1"),
+            Method("ours, num_threads=1, switch interval", "gil", "ours", option="0.00005"),
             Method("ours, num_workers=1", "gil", "ours", option="num_workers=1"),
         ),
-        {"ours, num_threads=1": 0.8, "ours, num_workers=1": 0.9},
+        {
+            "ours, num_threads=1": 0.8,
+            "ours, num_threads=1, switch interval": 0.8,
+            "ours, num_workers=1": 0.9,
+        },
     ),
     Row(
         "memory",

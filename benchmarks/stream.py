@@ -112,7 +112,7 @@ def run_row(
     methods = [m for m in row.methods if m.peer in ("ours", "limit", *wanted)]
     ready = [(m, python) for m in methods if (python := make_ready(m, job, arguments, results))]
     with ExitStack() as stack:
-        if row.name == "remote":
+        if row.name.startswith("remote"):
             from benchmarks.link import link_to
 
             job = replace(job, url=stack.enter_context(link_to(home / "shards", ROOT)))

@@ -1,12 +1,14 @@
 """`vrs_wds` with a consumer that runs pure Python, holding the GIL, for half of the time.
 
-The loader has one thread, or one worker process, so that two cores are enough for both. Measured in
+The loader has one thread, or one worker process, so that two cores are enough for both; or one
+thread, with `sys.setswitchinterval` at the seconds that the option says. Measured in
 turns in one process: the loader alone, the consumer alone (as long for each batch as the loader
 takes), and both together. `share` is the slower one's time alone over that of both together: 1 if
 neither hinders the other. Medians over the batches.
 """
 
 import statistics
+import sys
 import time
 from itertools import islice
 from typing import Any
@@ -46,6 +48,8 @@ def seconds_of_batches(loader: StreamingLoader, steps: int) -> tuple[float, floa
 def measure_gil(job: Job) -> dict[str, Any]:
     """Compare the loader and the consumer alone with both together."""
     in_worker = job.option == "num_workers=1"
+    if job.option[0].isdigit():
+        sys.setswitchinterval(float(job.option))
     parallel: dict[str, Any] = {"num_workers": 1} if in_worker else {"num_threads": 1}
     loader = StreamingLoader(f"{job.folder}/shards", "train", batch_size=_BATCH, **parallel)
     shares, found = [], {}

@@ -7,7 +7,7 @@
 - `raw`: `readinto` of blocks of 8 MiB.
 - `sidecars`: parsing alone, with typed Structs, of bytes in memory; one thread.
 - `random`: one `pread` a sample at places known beforehand, shuffled.
-- `remote`: the shards over the link in ranges of 8 MiB, on eight connections.
+- `remote`, `remote_png`: the shards over the link in ranges of 8 MiB, on eight connections.
 
 The consumer touches the bytes here too.
 """
@@ -48,6 +48,7 @@ def make(job: Job) -> Passes:
         "sidecars": make_parse,
         "random": make_pread,
         "remote": make_link,
+        "remote_png": make_link,
     }.get(job.row, make_decode)(job)
 
 

@@ -2,8 +2,9 @@
 
 The clock runs from the first batches of a pass, one a thread, to its last one; passes are repeated
 until it has run for long enough. (Workers make their first batches side by side: from the first of
-them on, the second would cost nothing.) Imports come before; opening the data is counted with the
-first batch.
+them on, the second would cost nothing. Over a link, which may bring more than these before they are
+made, it runs from the beginning of the pass.) Imports come before; opening the data is counted with
+the first batch.
 
 The consumer touches what every method gives in the same way: of pictures every byte is summed (as
 64-bit words), bytes are copied into one buffer that is used again and again. So nobody wins by
@@ -117,7 +118,8 @@ def measure(make: Make, job: Job) -> dict[str, Any]:
             if number == job.threads:
                 first, in_first = last, (consumer.samples, consumer.bytes)
         consumer.check(job)
-        if consumer.samples == in_first[0]:  # as few batches as threads
+        # As few batches as threads; or what is under way when the clock starts would cost nothing.
+        if consumer.samples == in_first[0] or job.url:
             first, in_first = start, (0, 0)
         seconds += last - first
         counted += consumer.samples - in_first[0]

@@ -1,6 +1,7 @@
 """`vrs_wds`, with default options.
 
-- `jpeg`, `png`, `resize`, `remote`: a `StreamingLoader` of batches; `size=(256, 256)` to resize.
+- `jpeg`, `png`, `resize`, `remote`, `remote_png`: a `StreamingLoader` of batches;
+  `size=(256, 256)` to resize.
 - `crop`: `Decode(defer=True)` and `CropRegions`, with the extra `crop`.
 - `raw`: `stream(...)`, which gives bytes by extension, in this thread.
 - `sidecars`: `metadata_many`, a batch at once.

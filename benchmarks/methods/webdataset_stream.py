@@ -1,7 +1,7 @@
 """webdataset: `WebDataset` in two worker processes of a `WebLoader`, batches made in the workers.
 
-- `jpeg`, `png`, `remote`: `.decode("rgb8")`, which is Pillow and `json`; over the link the shards
-  come by `pipe:curl`, as its documentation has it.
+- `jpeg`, `png`, `remote`, `remote_png`: `.decode("rgb8")`, which is Pillow and `json`; over the
+  link the shards come by `pipe:curl`, as its documentation has it.
 - `resize`: `.decode("pil")` and torchvision's `Resize`.
 - `raw`: bytes, in this process: two workers are slower, as the bytes go through a pipe.
 - `sidecars`: members of JSON only (`select_files`), parsed by msgspec, in this process.

@@ -57,7 +57,7 @@ class NearReader:
             ShardTruncated: if a shard ends before a member does.
             ChecksumMismatch: if a member's bytes are not those that were written.
         """
-        waiting = self._waiting
+        waiting, alone_bytes = self._waiting, self._alone_bytes
         members: dict[str, bytes] = {}
         for extension, column in columns:
             shard, offset, size, crc = places[column]
@@ -66,17 +66,16 @@ class NearReader:
             members[extension] = b""  # in order, whatever is read first
             end = offset + size
             if (
-                shard == self._shard
-                and 0 <= offset - self._stop <= self._gap_bytes
-                and end - self._start <= self._range_bytes
-                and size < self._alone_bytes
+                shard != self._shard
+                or not 0 <= offset - self._stop <= self._gap_bytes
+                or end - self._start > self._range_bytes
+                or size >= alone_bytes
             ):
-                self._stop = end
-            else:
                 self.flush()
-                self._shard, self._start, self._stop = shard, offset, end
+                self._shard, self._start = shard, offset
+            self._stop = end
             waiting.append((offset, size, crc, extension, members, key))
-            if size >= self._alone_bytes:
+            if size >= alone_bytes:
                 self.flush()
         return members
 
@@ -87,9 +86,11 @@ class NearReader:
             return
         name = self._shards[shard]
         data = fetch_range(self._source, name, start, self._stop - start)
+        is_short = len(data) < self._stop - start
         for offset, size, crc, extension, members, key in waiting:
-            member = data[offset - start : offset - start + size]
-            if crc32c_from(member, 0, KEEP_LOCK) != crc or len(member) < size:
+            first = offset - start
+            member = data[first : first + size]
+            if crc32c_from(member, 0, KEEP_LOCK) != crc or (is_short and len(member) < size):
                 where = f"{self._source.url_of(name)}: sample {key!r}: member '{key}.{extension}'"
                 raise damaged(member, size, crc, where)
             members[extension] = member
