@@ -13,6 +13,7 @@ Everything here may be called from many threads at once; the decoders release th
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -100,6 +101,7 @@ def decode_picture(
     return pixels
 
 
+@lru_cache(maxsize=256)
 def shrunk_wh(full_wh: tuple[int, int], least_wh: tuple[int, int]) -> tuple[int, int]:
     """Return the least size, in eighths of the full one, that is no smaller than `least_wh`.
 

@@ -1,5 +1,6 @@
 """Resizing a picture: stretched, or fitted into a frame with a border."""
 
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -34,6 +35,7 @@ def check_size(size: object, option: str = "size") -> tuple[int, int]:
     raise ConfigError(f"{option}: expected (width, height) in pixels, got {size!r}.")
 
 
+@lru_cache(maxsize=256)
 def fit_frame(old_wh: tuple[int, int], new_wh: tuple[int, int], fit: Fit) -> Frame:
     """Return where the resized picture lies.
 
@@ -80,6 +82,7 @@ def resize_rgb(
     return canvas
 
 
+@lru_cache(maxsize=256)
 def inner_size(old_wh: tuple[int, int], new_wh: tuple[int, int], fit: Fit) -> tuple[int, int]:
     """Return the size that a picture has within the resized one.
 
