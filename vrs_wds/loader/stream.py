@@ -217,7 +217,8 @@ def stream(
             index are read in order, each by one reader.
         split: Name of the split; may be left out if there is just one.
         tasks: Tasks whose sidecars are read, together with `meta.json`, the image and members of
-            no task; None reads all.
+            no task; None reads those of the dataset's tasks, and leaves out what is only named as
+            another task's sidecar.
         shuffle: Give the samples in a random order (needs an index).
         window: How far, in samples, a sample moves beyond the shuffling of shards. As long as
             `window` times `num_streams` covers the dataset, everything is mixed with all that is in

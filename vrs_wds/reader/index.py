@@ -195,9 +195,11 @@ class Index:
         """Return the whole file, read once: each look at a far store takes its time."""
         if self._kept is None:
             data, self._beginning = self._beginning, b""
-            if len(data) < info.filesize:
-                left = info.filesize - len(data)
-                data += self._store.get_range(info.url, len(data), left)
+            if 0 < len(data) < info.filesize:
+                data += self._store.get_range(info.url, len(data), info.filesize - len(data))
+            if hashlib.sha256(data).hexdigest() != info.sha256:
+                # Nothing came beside the manifest, or of an index that was there before.
+                data = self._store.get_range(info.url, 0, info.filesize)
             if len(data) != info.filesize:
                 raise self._mismatch(f"{info.filesize:,} bytes", f"{len(data):,}")
             if hashlib.sha256(data).hexdigest() != info.sha256:

@@ -144,7 +144,7 @@ def fetch_range(source: RangeSource, name: str, start: int, size: int) -> bytes:
     """
     try:
         return source.get_range(name, start, size)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise ShardNotFound(
             f"{source.url_of(name)}: the manifest names this shard, but it is not there. Fetch "
             "it again, or write the split anew."

@@ -36,7 +36,10 @@ class InterruptsHeldBack:
         if self._is_waiting and error is None:
             signal.raise_signal(signal.SIGINT)
 
-    def _hold(self, number: int, _: FrameType | None) -> None:
-        if self._insist and self._is_waiting:
+    def _hold(self, number: int, frame: FrameType | None) -> None:
+        if not (self._insist and self._is_waiting):
+            self._is_waiting = True
+        elif callable(self._before):
+            self._before(number, frame)
+        elif self._before != signal.SIG_IGN:
             raise KeyboardInterrupt
-        self._is_waiting = True

@@ -112,10 +112,15 @@ class Ranks:
                 claim.announce(state=_DONE if error is None else f"{type(error).__name__}: {error}")
             end = time.monotonic() + claims.PATIENCE_SECONDS
             living = set(self._others) - self._silent
-            while any(map(self._read, living)) and time.monotonic() < end:
+            while any(map(self._is_waiting, living)) and time.monotonic() < end:
                 time.sleep(_pause())
             in_threads(store.delete, list(store.list_names(folder, hidden=True)))
             claims.sweep(store, folder)
+
+    def _is_waiting(self, rank: int) -> bool:
+        """Tell whether a rank is still to hear how it ended: one that stopped is not."""
+        record = self._read(rank)
+        return record is not None and not record.error
 
     def wait_for(self, num_blocks: int, check: Callable[[], None]) -> None:
         """Wait until each block has its last shard.

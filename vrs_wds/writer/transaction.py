@@ -126,9 +126,11 @@ def _write_claimed(
         sweep(store, prefix)
     commit = _commit_record(packer, resume=resume)
     if commit is not None and (published := _published(store, split, commit)) is not None:
-        last_step.enter_context(InterruptsHeldBack(insist=True))
+        is_done = resume and commit.job == job
+        if is_done:
+            last_step.enter_context(InterruptsHeldBack(insist=True))
         packer.journal.throw_away()  # its writer was killed after the last step but this
-        if resume and commit.job == job:
+        if is_done:
             team.begin(claim)
             return published
         commit = None
