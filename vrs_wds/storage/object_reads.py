@@ -54,6 +54,7 @@ class ObjectReads:
 
     def _whole(self, name: str) -> tuple[bytes, Stat]:
         size = self._requests.options.transfer.range_bytes
+        self._requests.ready()  # in a forked child it says so, before a thread is started
         # Most files are shorter than this, which is to be confirmed: asked now, it takes no time.
         heads = [self.pool().submit(self._requests.head, name)]
 
