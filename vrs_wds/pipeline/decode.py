@@ -109,26 +109,25 @@ class Decode(SampleStage):
         where = place_of(sample)
         if isinstance(sample.get("meta"), Meta):
             raise TypeError(f"{where}: was decoded before; leave one Decode out.")
-        extension = self._find_image(sample, where)
+        named = self._named_tasks()
+        layout = _layout_of(tuple(sample), self.image_extension, named, registered_tasks())
+        extension = self._only_image(layout, sample, where)
         image = _bytes_of(sample, extension, where) or b""
         coded = CodedPicture.read(
             image, where=f"{where}: member {extension!r}", max_pixels=self.max_pixels
         )
-        parsed: SampleDict = {name: sample[name] for name in sample if name[:2] == "__"}
+        parsed: SampleDict = {name: sample[name] for name in layout.hidden}
         parsed["image"] = coded
         parsed["meta"] = self._meta(sample, coded.size_wh, where)
-        known = _known_tasks(self._named_tasks(), registered_tasks())
-        for task in known.tasks:
+        for task in layout.tasks:
             text = sample.get(task.extension)
             if text is not None:
                 if not isinstance(text, bytes):
                     raise _not_bytes(text, task.extension, where)
                 text = decode_sidecar(task, text, where=where)
             parsed[task.name] = text
-        # A foreign member may be named as a task is; that name is the parsed sidecar's.
-        for name in sample:
-            if name not in known.names and name != extension and name not in parsed:
-                parsed[name] = sample[name]
+        for name in layout.others:
+            parsed[name] = sample[name]
         if self.size is None or self.size == coded.size_wh:
             return parsed
         return with_picture(parsed, coded, fit_frame(coded.size_wh, self.size, self.fit))
@@ -170,19 +169,13 @@ class Decode(SampleStage):
             return None
         return (self.tasks,) if isinstance(self.tasks, str) else tuple(self.tasks)
 
-    def _find_image(self, sample: SampleDict, where: str) -> str:
-        if self.image_extension is not None:
-            found = [self.image_extension] if self.image_extension in sample else []
-        else:
-            found = [name for name in sample if is_image_extension(name)]
-            if len(found) > 1:  # `jpg` beside `mask.png`: the plain extension is the picture
-                found = [name for name in found if "." not in name] or found
-        if len(found) == 1:
-            return found[0]
+    def _only_image(self, layout: "_Layout", sample: SampleDict, where: str) -> str:
+        if len(layout.images) == 1:
+            return layout.images[0]
         members = ", ".join(name for name in sample if not name.startswith("__"))
         raise DecodeError(
-            f"{where}: expected one image, found {len(found)} among the members {members or '-'}. "
-            "Name it with Decode(image_extension=...)."
+            f"{where}: expected one image, found {len(layout.images)} among the members "
+            f"{members or '-'}. Name it with Decode(image_extension=...)."
         )
 
     def _meta(self, sample: SampleDict, size_wh: tuple[int, int], where: str) -> Meta:
@@ -198,21 +191,40 @@ class Decode(SampleStage):
         return meta
 
 
-@dataclass(frozen=True)
-class _KnownTasks:
-    """What `Decode` does with the members that it knows."""
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What `Decode` does with members, by their names: many samples have the same."""
 
+    images: tuple[str, ...]
+    """Those that may be the picture; one, or the sample is refused."""
+    hidden: tuple[str, ...]
+    """Names with underscores, which are kept."""
     tasks: tuple[Task[Any], ...]
     """Those whose sidecars are parsed."""
-    names: frozenset[str]
-    """All that is given or taken, for all registered tasks."""
+    others: tuple[str, ...]
+    """Members that `Decode` does not know, which are kept."""
 
 
-@lru_cache(maxsize=8)
-def _known_tasks(named: tuple[str, ...] | None, registered: tuple[Task[Any], ...]) -> _KnownTasks:
-    names = [name for task in registered for name in (task.name, task.extension)]
-    parsed = registered if named is None else tuple(get_task(name) for name in named)
-    return _KnownTasks(parsed, frozenset([META_EXTENSION, *names]))
+@lru_cache(maxsize=256)
+def _layout_of(
+    names: tuple[str, ...],
+    image_extension: str | None,
+    named: tuple[str, ...] | None,
+    registered: tuple[Task[Any], ...],
+) -> _Layout:
+    hidden = tuple(name for name in names if name[:2] == "__")
+    images = tuple(
+        name
+        for name in names
+        if (is_image_extension(name) if image_extension is None else name == image_extension)
+    )
+    if len(images) > 1:  # `jpg` beside `mask.png`: the plain extension is the picture
+        images = tuple(name for name in images if "." not in name) or images
+    tasks = registered if named is None else tuple(get_task(name) for name in named)
+    # A foreign member may be named as a task is; that name is the parsed sidecar's.
+    known = {name for task in registered for name in (task.name, task.extension)}
+    known |= {META_EXTENSION, *hidden, *images, "image", "meta"}
+    return _Layout(images, hidden, tasks, tuple(name for name in names if name not in known))
 
 
 def _bytes_of(sample: SampleDict, extension: str, where: str) -> bytes | None:
