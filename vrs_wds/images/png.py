@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vrs_wds.images.orientation import parse_orientation
-from vrs_wds.images.refusal import refusal, refusing
+from vrs_wds.images.refusal import DECODER_ERRORS, refusal, refused
 from vrs_wds.images.rgb import to_rgb
 
 _SIGNATURE_BYTES: Final = 8
@@ -66,8 +66,10 @@ def decode_png(
     _check_chunks(data, where=where)
     if not header.is_plain_rgb:
         out = None
-    with refusing(where, "png"):
+    try:
         samples = imagecodecs.png_decode(data, out=out)
+    except DECODER_ERRORS as error:
+        raise refused(error, where, "png") from error
     if out is not None:
         return out
     return to_rgb(samples, max_value=int(np.iinfo(samples.dtype).max))

@@ -14,13 +14,13 @@ from vrs_wds.forks import no_fork_meanwhile
 from vrs_wds.markup import table
 from vrs_wds.reader.index import Index
 from vrs_wds.reader.members import MemberRequest, RangeSource, read_members
-from vrs_wds.reader.near import NearReader
+from vrs_wds.reader.near import read_near
 from vrs_wds.reader.rows import IndexRows
 from vrs_wds.reader.where import evaluate_where
 from vrs_wds.sample import Sample
 from vrs_wds.shard.index_table import count_column
 from vrs_wds.shard.manifest import Manifest
-from vrs_wds.storage.reading import reading_of
+from vrs_wds.storage.reading import Reading, reading_of
 from vrs_wds.storage.store import Store
 from vrs_wds.tasks.registry import get_task, resolve_tasks
 from vrs_wds.tasks.sidecars import META_EXTENSION, SidecarParser
@@ -192,23 +192,23 @@ class ShardedDataset:
     ) -> list[_Read]:
         numbers = self._places(places)
         extensions = [extensions] if isinstance(extensions, str) else extensions
-        wanted = None if extensions is None else set(extensions)
+        wanted = None if extensions is None else frozenset(extensions)
         reading = reading_of(self._source)
         if reading.is_far:
-            keys, requests, parts = self._rows.requests(numbers, wanted)
+            keys, requests, parts = self._rows.requests(numbers, wanted, reading)
             read_members(self._source, self._shards, requests, keys, parts)
             return list(zip(keys, parts, map(self._rows.url_of, numbers), strict=True))
-        return self._read_near(numbers, wanted, NearReader(self._source, self._shards, reading))
+        return self._read_near(numbers, wanted, reading)
 
     def _read_near(
-        self, numbers: Sequence[int], wanted: set[str] | None, reader: NearReader
+        self, numbers: Sequence[int], wanted: frozenset[str] | None, reading: Reading
     ) -> list[_Read]:
         in_order = sorted(numbers)  # as they lie on the disk
+        source, shards = self._source, self._shards
         found = [
-            (key, reader.take(key, columns, places), url)
-            for key, columns, places, url in self._rows.iterate(in_order, wanted)
+            (key, read_near(source, shards, key, runs, places), url)
+            for key, runs, places, url in self._rows.iterate(in_order, wanted, reading)
         ]
-        reader.flush()
         if in_order == numbers:
             return found
         order = sorted(range(len(numbers)), key=numbers.__getitem__)
@@ -245,8 +245,9 @@ class ShardedDataset:
         self, places: Iterable[int], extensions: Iterable[str] | None, *, item: int
     ) -> list[MemberRequest]:
         """Return where the members of samples lie, each with `item` as its `sample`."""
-        wanted = None if extensions is None else set(extensions)
-        return self._rows.requests([self._number_at(p) for p in places], wanted, item)[1]
+        wanted = None if extensions is None else frozenset(extensions)
+        numbers = [self._number_at(place) for place in places]
+        return self._rows.requests(numbers, wanted, reading_of(self._source), item)[1]
 
     def through(self, source: RangeSource) -> "ShardedDataset":
         """Return the same samples, whose bytes come from a source that stands before the store."""

@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from vrs_wds.errors import ManifestError, SampleNotFound, StorageError
 from vrs_wds.forks import no_fork_meanwhile, reset_in_children
+from vrs_wds.reader.runs import RunTable, find_runs
 from vrs_wds.shard.index_table import (
     ABSENT,
     FOOTER_TAIL,
@@ -29,7 +30,7 @@ from vrs_wds.shard.index_table import (
     member_column,
 )
 from vrs_wds.shard.manifest import FileInfo, Manifest
-from vrs_wds.storage.reading import reading_of
+from vrs_wds.storage.reading import Reading, reading_of
 from vrs_wds.storage.store import Store
 
 _MAX_GROUPS = 64
@@ -49,6 +50,24 @@ class RowGroup:
     sample's numbers lie side by side and become Python's in one step."""
     outside: frozenset[int]
     """Rows with a member that lies outside of its shard: an index is not to be trusted."""
+    tables: dict[tuple[frozenset[str] | None, Reading], RunTable] = field(default_factory=dict)
+    """What `runs` has found."""
+
+    def runs(self, wanted: frozenset[str] | None, reading: Reading) -> RunTable:
+        """Return which members of each row are read together; the tables are kept.
+
+        Args:
+            wanted: Extensions of the members to read; None for all.
+            reading: How their store likes to be read.
+        """
+        if (table := self.tables.get((wanted, reading))) is None:
+            members = [
+                (extension, column)
+                for column, extension in enumerate(self.extensions)
+                if wanted is None or extension in wanted
+            ]
+            table = self.tables[wanted, reading] = find_runs(self.places, members, reading)
+        return table
 
 
 class Index:
