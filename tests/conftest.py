@@ -22,7 +22,12 @@ from vrs_wds.writer.options import ShardConfig, ShardOptions
 from vrs_wds.writer.write import write_shards
 
 pytest.register_assert_rewrite("vrs_wds.testing.stores")
-pytest_plugins = ["tests.servers.moto", "tests.servers.fake_gcs", "tests.servers.radosgw"]
+pytest_plugins = [
+    "tests.servers.moto",
+    "tests.servers.fake_gcs",
+    "tests.servers.radosgw",
+    "tests.servers.azurite",
+]
 
 # Property tests give the same examples each time, however long they take.
 settings.register_profile("repeatable", derandomize=True, deadline=None)

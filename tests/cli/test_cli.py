@@ -93,6 +93,17 @@ def test_cat_writes_a_members_bytes(small_root: Path) -> None:
     assert result.stdout == open_dataset(small_root)["tile_0003"]["png"]
 
 
+def test_write_to_a_file_is_one_line(run, vrsbench: Path, tmp_path: Path) -> None:
+    """Which names it."""
+    file = tmp_path / "out"
+    file.touch()
+    result = run(*WRITE, "--root", vrsbench, "--split", "train", "--out", file)
+
+    assert result.code == 1
+    assert f"{file} is a file. Give the folder" in result.err
+    assert len(result.err.splitlines()) == 1
+
+
 def test_index_makes_tars_a_dataset(run, small_root: Path, tmp_path: Path) -> None:
     """Then info and ls know them."""
     for path in small_root.glob("*.tar"):
@@ -134,6 +145,8 @@ def test_verify_finds_damage(run, small_root: Path, tmp_path: Path) -> None:
             "",
         ),
         ([*WRITE, "--root", "ROOT", "--split", "test", "--out", "X"], 1, "split"),
+        (["info", "ROOT/train.json"], 1, "train.json is a file. Give the folder"),
+        (["index", "ROOT/train-000000.tar", "--split", "x"], 1, "tar is a file. Give the folder"),
         (["write", "--source", "coco"], 2, "vrsbench"),
         (["write"], 2, "--source"),
         (["nope"], 2, "nope"),
@@ -146,7 +159,7 @@ def test_errors_are_one_line_and_an_exit_code(
     run, small_root: Path, arguments: list[str], code: int, message: str
 ) -> None:
     """1 when it fails, 2 when the command line is wrong; nothing on standard output."""
-    result = run(*[str(small_root) if part == "ROOT" else part for part in arguments])
+    result = run(*[part.replace("ROOT", str(small_root)) for part in arguments])
     lines = result.err.strip().splitlines()
 
     assert result.code == code

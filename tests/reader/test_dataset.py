@@ -1,6 +1,7 @@
 """`open_dataset`: a split in any order."""
 
 import pickle
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,11 @@ from vrs_wds.errors import (
     SidecarError,
     UnknownTaskError,
 )
+from vrs_wds.loader.loader import StreamingLoader
+from vrs_wds.loader.stream import stream
 from vrs_wds.reader.dataset import ShardedDataset
 from vrs_wds.reader.open import open_dataset
+from vrs_wds.reader.verify import verify
 from vrs_wds.sample import SourceSample, name_to_key
 from vrs_wds.storage.local import LocalStore
 from vrs_wds.tasks.registry import get_task
@@ -227,6 +231,26 @@ def test_what_is_not_there(tmp_path: Path, small_root: Path) -> None:
         DatasetNotFound, match=r"1 tar files without a manifest there.*vrs-wds index"
     ):
         open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("split", [None, "train"])
+@pytest.mark.parametrize("name", ["train.json", "train-000000.tar", "train.json/deeper"])
+def test_a_file_is_no_folder(small_root: Path, name: str, split: str | None) -> None:
+    """However it is read; the message says what is asked for."""
+    file = small_root / name
+    calls: list[Callable[[Any], object]] = [
+        lambda url: open_dataset(url, split),
+        lambda url: verify(url, split),
+        lambda url: StreamingLoader(url, split),
+    ]
+    if not name.endswith(".tar"):  # that one is read, as it is
+        calls.append(lambda url: stream(url, split))
+    for call in calls:
+        for url in (file, str(file), f"file://{file}"):
+            with pytest.raises(
+                DatasetNotFound, match=r"but \S*/train\S* is a file\. Give the fold"
+            ):
+                call(url)
 
 
 def test_several_splits_need_a_name(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.azurite import Container
 from tests.servers.fake_gcs import GoogleBucket
 from tests.servers.moto import Bucket
 from vrs_wds.storage.open import open_store
@@ -74,6 +75,15 @@ class TestGoogle(StoreTests):
         """A folder of an empty bucket."""
         url = f"gs://{moto_server.name}/folder"
         return open_store(url, base_url=moto_server.endpoint, bearer_token="token")
+
+
+class TestAzure(StoreTests):
+    """A container of Azure."""
+
+    @pytest.fixture
+    def store(self, azurite_server: Container) -> Store:
+        """A folder of an empty container."""
+        return open_store(azurite_server.url, **azurite_server.storage_options)
 
 
 class TestFsspecMemory(StoreTests):

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from vrs_wds.errors import (
+    ConfigError,
     DatasetExistsError,
     DatasetNotFound,
     DuplicateKeyError,
@@ -90,6 +91,18 @@ def test_what_cannot_be_indexed(tmp_path: Path, small_root: Path) -> None:
         make_tar(tmp_path / name, [("a.txt", b"x")])
     with pytest.raises(DuplicateKeyError, match=r"'a' is given twice: in train-0\.tar and in"):
         index_shards(tmp_path, split="train")
+
+
+def test_a_single_tar_is_no_folder(tmp_path: Path) -> None:
+    """The message says that its folder is asked for."""
+    tar = tmp_path / "train-0.tar"
+    make_tar(tar, [("a.txt", b"x")])
+    before = tar.read_bytes()
+    with pytest.raises(ConfigError, match=r"train-0\.tar is a file\. Give the folder that holds"):
+        index_shards(tar, split="train")
+
+    assert tar.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["train-0.tar"]
 
 
 def test_a_member_given_twice_is_an_error(tmp_path: Path) -> None:

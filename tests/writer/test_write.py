@@ -26,6 +26,7 @@ from vrs_wds.errors import (
 )
 from vrs_wds.images.decode import decode_rgb
 from vrs_wds.images.encode import encode_rgb
+from vrs_wds.order.world import World
 from vrs_wds.reader.open import open_dataset
 from vrs_wds.sample import SourceSample
 from vrs_wds.sizes import ByteSize
@@ -375,6 +376,26 @@ def test_wrong_arguments_are_clear_errors(
     """Each says what was expected."""
     with pytest.raises(ConfigError, match=message):
         write_shards([plain("a")], tmp_path, **({"split": "train"} | arguments))
+
+
+@pytest.mark.parametrize("below", ["", "a/b"])
+@pytest.mark.parametrize("kind", ["file", "dangling link"])
+def test_a_file_where_the_folder_should_be(
+    tmp_path: Path, small_source: Any, below: str, kind: str
+) -> None:
+    """It is named and stays as it is, whoever of several ranks looks."""
+    file = tmp_path / "notes.txt"
+    if kind == "file":
+        file.write_text("keep me")
+    else:
+        file.symlink_to("nowhere")
+    before = contents(tmp_path)
+    for world in (None, World(rank=1, world_size=2)):
+        with pytest.raises(ConfigError, match=r"but \S*/notes\.txt is a file\. Give the folder"):
+            write_shards(small_source, file / below, split="train", world=world)
+
+    assert contents(tmp_path) == before
+    assert os.path.lexists(file)
 
 
 def test_a_source_that_does_not_pickle_is_a_clear_error(tmp_path: Path, small_source: Any) -> None:

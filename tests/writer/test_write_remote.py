@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import vrs_wds as vw
+from tests.servers.azurite import Container
 from tests.servers.moto import Bucket
 
 ENVIRONMENT = {
@@ -170,9 +171,12 @@ def check_equal_to_local(
             assert (there.key, dict(there)) == (sample.key, dict(sample))
 
 
-@pytest.fixture(params=["s3", "gs"])
+@pytest.fixture(params=["s3", "gs", "az"])
 def remote(request: pytest.FixtureRequest, moto_server: Bucket) -> vw.Store:
-    """A store on S3; and one by the client for Google's buckets."""
+    """A store on S3; one by the client for Google's buckets; one of Azure."""
+    if request.param == "az":
+        container: Container = request.getfixturevalue("azurite_server")
+        return vw.open_store(container.url, **container.storage_options)
     if request.param == "s3":
         return vw.open_store(moto_server.url, **moto_server.storage_options)
     return vw.open_store(

@@ -8,6 +8,7 @@ from vrs_wds.reader.dataset import ShardedDataset
 from vrs_wds.reader.index import Index
 from vrs_wds.shard.manifest import Manifest, decode_manifest
 from vrs_wds.shard.names import index_name, manifest_name
+from vrs_wds.storage.file_in_the_way import file_in_the_way
 from vrs_wds.storage.open import open_store
 from vrs_wds.storage.reading import MIB
 from vrs_wds.storage.store import Location, Store
@@ -60,6 +61,7 @@ def _manifest_bytes(store: Store, split: str) -> bytes:
     try:
         return store.get(manifest_name(split))
     except (FileNotFoundError, NotADirectoryError) as error:
+        _refuse_file(store)
         raise _not_found(store, split) from error
 
 
@@ -96,12 +98,21 @@ def list_splits(store: Store) -> list[str]:
 
 def _only_split(store: Store) -> str:
     splits = list_splits(store)
-    if len(splits) != 1:
+    if len(splits) == 1:
+        return splits[0]
+    _refuse_file(store)
+    raise DatasetNotFound(
+        f"{store.url}: expected one split, found "
+        + (f"{', '.join(splits)}: name one with split=..." if splits else _nothing_here(store))
+    )
+
+
+def _refuse_file(store: Store) -> None:
+    if (path := file_in_the_way(store)) is not None:
         raise DatasetNotFound(
-            f"{store.url}: expected one split, found "
-            + (f"{', '.join(splits)}: name one with split=..." if splits else _nothing_here(store))
+            f"{store.url}: expected the folder of a dataset, but {path} is a file. Give the folder "
+            "that holds the manifest; the samples of a single tar are read with vrs_wds.stream."
         )
-    return splits[0]
 
 
 def _not_found(store: Store, split: str) -> DatasetNotFound:

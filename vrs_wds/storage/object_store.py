@@ -248,7 +248,7 @@ class ObjectStore:
         """Remove the parts of files below `prefix` that killed writers did not complete.
 
         Only S3 with boto3 (`pip install 'vrs_wds[s3]'`) can tell which there are; otherwise a
-        warning says how to let the bucket remove them by itself.
+        warning says how to let the bucket remove them by itself. Azure does so after a week.
         """
         self._check_writable(prefix)
         return self._sweeper.sweep(prefix)

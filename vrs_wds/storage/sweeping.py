@@ -29,6 +29,8 @@ class UploadSweeper:
             StorageError: if the server refuses.
         """
         address = self._address
+        if address.kind == "az":
+            return 0  # Azure removes parts by itself, after a week; there is nothing to be told
         if address.kind != "s3" or importlib.util.find_spec("boto3") is None:
             self._warn(prefix)
             return 0
@@ -57,8 +59,7 @@ class UploadSweeper:
         _LOG.warning(
             "%s: unfinished uploads cannot be listed here%s. They are not visible and do no harm, "
             "but are paid for: give the bucket a lifecycle rule that removes them after some days "
-            "(S3: AbortIncompleteMultipartUpload; Google: abort multipart uploads; Azure removes "
-            "uncommitted blocks after a week by itself).",
+            "(S3: AbortIncompleteMultipartUpload; Google: abort multipart uploads).",
             self._address.url_of(prefix),
             " without boto3 (`pip install 'vrs_wds[s3]'`)" if self._address.kind == "s3" else "",
         )

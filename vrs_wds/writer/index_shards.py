@@ -26,7 +26,6 @@ from vrs_wds.shard.manifest import ShardInfo
 from vrs_wds.shard.members import Member, iter_members
 from vrs_wds.shard.names import check_split, manifest_name
 from vrs_wds.shard.tar_header import padding
-from vrs_wds.storage.open import open_store
 from vrs_wds.storage.store import Location, Store
 from vrs_wds.tasks.registry import registered_tasks
 from vrs_wds.tasks.sidecars import check_sidecar, decode_sidecar
@@ -40,6 +39,7 @@ from vrs_wds.writer.commit import (
     publish,
     write_index,
 )
+from vrs_wds.writer.folder import open_folder
 from vrs_wds.writer.interrupts import InterruptsHeldBack
 from vrs_wds.writer.write import WriteReport, report_of
 
@@ -69,6 +69,7 @@ def index_shards(
         overwrite: Replace a manifest and an index that are there.
 
     Raises:
+        ConfigError: if `url` is a file, such as a single tar.
         DatasetExistsError: if the split has a manifest and `overwrite` is False.
         DatasetNotFound: if there are no tars.
         ShardFormatError: if a tar is malformed, or compressed.
@@ -92,7 +93,7 @@ def index_until(
     overwrite: bool,
 ) -> WriteReport:
     """Index as `index_shards` does; Ctrl-C waits from the last step until `last_step` is closed."""
-    store = open_store(url)
+    store = open_folder(url)
     check_card(store)
     hidden = not sys.stderr.isatty() if progress is None else not progress
     with claim_split(store, check_split(split)) as claim:

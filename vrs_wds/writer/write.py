@@ -13,9 +13,9 @@ from vrs_wds.order.world import World
 from vrs_wds.sample import Source, SourceSample
 from vrs_wds.shard.manifest import Manifest
 from vrs_wds.shard.names import check_split
-from vrs_wds.storage.open import open_store
 from vrs_wds.storage.store import Location, Store
 from vrs_wds.writer.card import check_card
+from vrs_wds.writer.folder import open_folder
 from vrs_wds.writer.job import make_job
 from vrs_wds.writer.local import pack_locally
 from vrs_wds.writer.options import ShardConfig
@@ -87,6 +87,7 @@ def write_shards(
         overwrite: Replace a split that is there. The old one stays until the new one is complete.
 
     Raises:
+        ConfigError: if options do not fit, or a file is where the folder should be.
         DatasetExistsError: if the split, or shards named as its, are there and `overwrite` is
             False.
         SplitBusyError: if another process is writing this split.
@@ -125,7 +126,7 @@ def write_until(
     A program that ends with this call never closes it: it ends as stopped, or with a split.
     """
     config = _checked(source, config, num_workers, engine, world)
-    store = open_store(out)
+    store = open_folder(out)
     packer = Packer(store, check_split(split), config)
     check_card(store)
     job = make_job(source, split, config)
