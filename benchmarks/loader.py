@@ -13,10 +13,10 @@ counted.
 - `jpeg`: quality 90, decoded by simplejpeg; `png`: decoded by imagecodecs.
 - `half`: the JPEGs, to 256 x 256; the limit is simplejpeg's own shrinking to that size.
 - `filters`: PSNR of each resize filter against the full picture and the mean of areas.
-- `steps`: processor microseconds of what lies between the loader and the decoder for one JPEG, each
-  step by itself, over runs of 16 samples; best of many. Behind a decoder, which empties the
-  processor's caches, a step takes longer: `all but decoding` is what a run takes with its pictures
-  decoded, less what the decoder takes.
+- `steps`, `png_steps`: processor microseconds of what lies between the loader and the decoder for
+  one JPEG or PNG, each step by itself, over runs of 16 samples; best of many. Behind a decoder,
+  which empties the processor's caches, a step takes longer: `all but decoding` is what a run takes
+  with its pictures decoded, less what the decoder takes.
 
 A share is of samples a second; `cpu` is the same of processor seconds, which other processes on the
 machine disturb less. Medians of the rounds.
@@ -45,6 +45,7 @@ from benchmarks.write import MemorySource, make_pictures
 
 BATCH, RING, CHUNK = 64, 4, 16
 ROWS = {"jpeg": ("jpeg", 640, None), "png": ("png", 192, None), "half": ("jpeg", 640, (256, 256))}
+STEPS = {"steps": "jpeg", "png_steps": "png"}
 Run = Callable[[], int]
 
 
@@ -125,17 +126,22 @@ def cpu_micros(work: Callable[[], object], count: int, repeats: int = 15) -> flo
     return min(found)
 
 
-def measure_steps(folder: Path) -> None:
-    """Print what each step takes for one JPEG."""
+def measure_steps(row: str, folder: Path) -> None:
+    """Print what each step takes for one picture."""
     import vrs_wds as vw
     from vrs_wds.loader.executor import ChunkReader
 
-    dataset = vw.open_dataset(shards_of(*ROWS["jpeg"][:2], folder))
+    case, number, _ = ROWS[row]
+    dataset = vw.open_dataset(shards_of(case, number, folder))
     count = len(dataset)
     decode, targets = vw.Decode(), vw.Targets("all")
     runs = [range(i, min(i + CHUNK, count)) for i in range(0, count, CHUNK)]
     raw = [sample.to_dict() for sample in dataset]
-    files = [sample["jpg"] for sample in raw]
+    files = [sample["png" if case == "png" else "jpg"] for sample in raw]
+    store, paths = dataset.store, dataset.shard_names
+    pictures = [
+        max(dataset.members_of([i], None, item=0), key=lambda m: m.size) for i in range(count)
+    ]
     ring = np.zeros((RING * BATCH, 512, 512, 3), np.uint8)
     reader = ChunkReader(dataset, dataset.extensions, (decode, targets))
 
@@ -145,13 +151,21 @@ def measure_steps(folder: Path) -> None:
 
     def decode_all() -> None:
         for i, data in enumerate(files):
-            simplejpeg.decode_jpeg(data, "RGB", buffer=ring[i % len(ring)])
+            if case == "png":
+                imagecodecs.png_decode(data, out=ring[i % len(ring)])
+            else:
+                simplejpeg.decode_jpeg(data, "RGB", buffer=ring[i % len(ring)])
+
+    def read_pictures() -> None:
+        for m in pictures:
+            store.get_range(paths[m.shard], m.offset, m.size)
 
     decoded = [targets.apply(decode.parse(sample) | {"image": ring[0]}) for sample in raw]
     made = [sample for [sample] in decoded]
     batches = [made[i : i + BATCH] for i in range(0, count, BATCH)]
     steps: dict[str, Callable[[], object]] = {
-        "read, check CRC32C": lambda: [None for run in runs if not dataset.get_many(run)],
+        "read the picture": read_pictures,
+        "read all, check CRC32C": lambda: [None for run in runs if not dataset.get_many(run)],
         "parse": lambda: [None for sample in raw if not decode.parse(sample)],
         "targets": lambda: [None for sample in made if not targets.apply(sample)],
         "make the batch": lambda: [vw.collate(b, stack=lambda _: None) for b in batches],
@@ -161,7 +175,7 @@ def measure_steps(folder: Path) -> None:
     found = {name: cpu_micros(work, count) for name, work in steps.items()}
     found["all but decoding"] = found["all in a thread"] - found["decode alone"]
     for name, micros in found.items():
-        sys.stdout.write(f"steps {name:<20}{micros:8,.1f} us\n")
+        sys.stdout.write(f"{row} steps {name:<22}{micros:8,.1f} us\n")
 
 
 def slot_of(memory: Any, height: int, width: int) -> Any:  # noqa: ANN401 - as slots are typed
@@ -209,15 +223,15 @@ def compare_filters(folder: Path) -> None:
 def main() -> None:
     """Measure the rows asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("rows", nargs="*", default=[*ROWS, "steps", "filters"])
+    parser.add_argument("rows", nargs="*", default=[*ROWS, *STEPS, "filters"])
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     memory = Path("/dev/shm")  # noqa: S108 - nothing is left there
     folder = Path(tempfile.mkdtemp(dir=memory if memory.exists() else None))
     try:
         for row in options.rows:
-            if row == "steps":
-                measure_steps(folder)
+            if row in STEPS:
+                measure_steps(STEPS[row], folder)
             elif row == "filters":
                 if not (folder / "jpeg").exists():
                     make_pictures("jpeg", folder)

@@ -55,7 +55,7 @@ ROWS = (
         "jpeg",
         "JPEG 512 and five parsed sidecars, batches of 64",
         "jpeg",
-        1280,
+        3200,
         (
             THE_LIMIT,
             OURS,
@@ -75,7 +75,7 @@ ROWS = (
         "png",
         "PNG 512 and five parsed sidecars, batches of 64",
         "png",
-        640,
+        1280,
         (THE_LIMIT, OURS, DALI, WEBDATASET_PIL),
         {LIMIT: 0.97, "DALI, CPU": 1.1, "webdataset + PIL": 1.8},
     ),
@@ -83,7 +83,7 @@ ROWS = (
         "resize",
         "JPEG 512 to 256 x 256, batches of 64",
         "jpeg",
-        1280,
+        3200,
         (
             THE_LIMIT,
             OURS,
