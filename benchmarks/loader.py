@@ -16,7 +16,8 @@ counted.
 - `steps`, `png_steps`: processor microseconds of what lies between the loader and the decoder for
   one JPEG or PNG, each step by itself, over runs of 16 samples; best of many. Behind a decoder,
   which empties the processor's caches, a step takes longer: `all but decoding` is what a run takes
-  with its pictures decoded, less what the decoder takes.
+  with its pictures decoded, less what the decoder takes. `in threads` are the loader's steps as two
+  threads take them in turn, in processor microseconds of each.
 
 A share is of samples a second; `cpu` is the same of processor seconds, which other processes on the
 machine disturb less. Medians of the rounds.
@@ -150,11 +151,9 @@ def measure_steps(row: str, folder: Path) -> None:
         return reader([(i, 0) for i in run], slots)
 
     def decode_all() -> None:
+        decoder = decoder_of(case)
         for i, data in enumerate(files):
-            if case == "png":
-                imagecodecs.png_decode(data, out=ring[i % len(ring)])
-            else:
-                simplejpeg.decode_jpeg(data, "RGB", buffer=ring[i % len(ring)])
+            decoder(data, ring[i % len(ring)])
 
     def read_pictures() -> None:
         for m in pictures:
@@ -174,8 +173,50 @@ def measure_steps(row: str, folder: Path) -> None:
     }
     found = {name: cpu_micros(work, count) for name, work in steps.items()}
     found["all but decoding"] = found["all in a thread"] - found["decode alone"]
+    measure_in_threads(row, dataset, files)
     for name, micros in found.items():
         sys.stdout.write(f"{row} steps {name:<22}{micros:8,.1f} us\n")
+
+
+def measure_in_threads(row: str, dataset: Any, files: list[bytes]) -> None:  # noqa: ANN401
+    """Print what each step takes where two threads read, parse and decode, run by run."""
+    import vrs_wds as vw
+
+    decode = vw.Decode()
+    ring = np.zeros((RING * BATCH, 512, 512, 3), np.uint8)
+    spent: dict[str, list[float]] = {"read": [], "parse": [], "decode": [], "decode alone": []}
+
+    def step(name: str, work: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever it returns
+        begun = time.thread_time()
+        result = work()
+        spent[name].append(time.thread_time() - begun)
+        return result
+
+    def load(run: range) -> None:
+        raw = step("read", lambda: dataset.raw_many(run, dataset.extensions))
+        parsed = step("parse", lambda: [decode.parse(sample) for sample in raw])
+        slots = [partial(slot_of, ring[i % len(ring)]) for i in run]
+        step("decode", lambda: [*map(decode.finish, parsed, slots)])
+
+    def alone(run: range) -> None:
+        decoder = decoder_of("png" if row.startswith("png") else "jpeg")
+        step("decode alone", lambda: [decoder(files[i], ring[i % len(ring)]) for i in run])
+
+    runs = [range(i, min(i + CHUNK, len(files))) for i in range(0, len(files), CHUNK)]
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(5):
+            list(pool.map(load, runs))
+            list(pool.map(alone, runs))
+    for name, seconds in spent.items():
+        micros = sum(seconds) / len(files) / 5 * 1e6
+        sys.stdout.write(f"{row} in threads: {name:<14}{micros:8,.1f} us\n")
+
+
+def decoder_of(case: str) -> Callable[[bytes, Any], object]:
+    """Return what decodes a picture into memory."""
+    if case == "png":
+        return lambda data, out: imagecodecs.png_decode(data, out=out)
+    return lambda data, out: simplejpeg.decode_jpeg(data, "RGB", buffer=out)
 
 
 def slot_of(memory: Any, height: int, width: int) -> Any:  # noqa: ANN401 - as slots are typed

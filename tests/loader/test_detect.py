@@ -31,6 +31,47 @@ def test_ranks_come_from_the_launcher(
     assert detect_world() == expected
 
 
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, ""),
+        ({"RANK": "1", "WORLD_SIZE": "4", "TORCHELASTIC_RUN_ID": "7f"}, "7f"),
+        (
+            {
+                "RANK": "1",
+                "WORLD_SIZE": "4",
+                "TORCHELASTIC_RUN_ID": "none",
+                "MASTER_ADDR": "node0",
+                "MASTER_PORT": "29500",
+                "SLURM_JOB_ID": "12",
+            },
+            "node0:29500",
+        ),
+        (
+            {
+                "SLURM_PROCID": "2",
+                "SLURM_NTASKS": "3",
+                "SLURM_JOB_ID": "12",
+                "SLURM_STEP_ID": "0",
+            },
+            "12:0",
+        ),
+    ],
+)
+def test_launches_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: str
+) -> None:
+    """By what the launcher calls them; it is no part of the place."""
+    names = ("TORCHELASTIC_RUN_ID", "MASTER_ADDR", "MASTER_PORT", "SLURM_JOB_ID", "SLURM_STEP_ID")
+    for name in (*NAMES, *names):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert detect_world().launch == expected
+    assert World(launch="a") == World()
+
+
 @pytest.mark.parametrize("rank", ["5", "x", "-1"])
 def test_ranks_that_cannot_be(monkeypatch: pytest.MonkeyPatch, rank: str) -> None:
     """The message names the variable."""

@@ -1,5 +1,6 @@
 """A folder as a store."""
 
+import errno
 import os
 import pickle
 import signal
@@ -7,9 +8,11 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from vrs_wds.errors import ConfigError
 from vrs_wds.storage.local import _MAX_OPEN_FILES, LocalStore
 from vrs_wds.storage.open import open_store
 
@@ -121,3 +124,30 @@ def test_urls_of_local_folders(tmp_path: Path) -> None:
     (tmp_path / "a b" / "f").write_bytes(b"x")
     for url in (tmp_path / "a b", f"{tmp_path}/a b", f"file://{tmp_path}/a%20b"):
         assert open_store(url).get("f") == b"x"
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        (Path("s3://bucket/x"), "s3:/bucket/x: is no URL.*two slashes"),
+        ("s3:/bucket/x", "s3:/bucket/x: is no URL.*two slashes"),
+        ("", "got an empty text"),
+        (object(), "expected a path, a URL or a store, got a object"),
+    ],
+)
+def test_what_is_no_place(place: Any, message: str) -> None:
+    """Not a folder here that is named `s3:`, nor this folder."""
+    with pytest.raises(ConfigError, match=message):
+        open_store(place)
+
+
+def test_a_full_disk_says_where(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which the system does not, of a file that is open."""
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*new/a\.bin'"):
+        store.put("a.bin", b"0123456789")
+    assert not list(store.root.iterdir())

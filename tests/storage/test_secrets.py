@@ -235,3 +235,19 @@ def test_a_filesystem_with_secrets_is_not_pickled_either() -> None:
     assert b"hush" not in pickle.dumps(store)
     assert "hush" not in repr(vars(store))
     assert pickle.loads(pickle.dumps(store)).get("a") == b"x"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "webhdfs://bob:hunter2@127.0.0.1:1/x",
+        "simplecache::http://bob:hunter2@127.0.0.1:1/x",
+        "sftp://bob:hunter2@127.0.0.1/x",
+        "ftp://bob:hunter2@127.0.0.1:1/x",
+    ],
+)
+def test_a_url_with_a_password_is_refused(url: str) -> None:
+    """Whoever opens it: the URL stands in every message."""
+    with pytest.raises(ConfigError, match=r"a URL with a .*password in it") as error:
+        open_store(url)
+    assert "hunter2" not in "".join(traceback.format_exception(error.value))

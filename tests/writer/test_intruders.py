@@ -179,21 +179,37 @@ def test_what_a_dead_writer_still_writes_does_not_count(tmp_path: Path, small_sa
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
 
 
-@pytest.mark.parametrize("moment", ["commit.json", "index.parquet"])
+@pytest.mark.parametrize("suffix", [".parquet", ".json"])
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_bit_of_the_journal_was_flipped(
+    tmp_path: Path, small_samples: Any, suffix: str, share: float
+) -> None:
+    """Wherever it is: what the journal says becomes index and manifest."""
+    stopped(tmp_path, small_samples)
+    path = staged(tmp_path, suffix)
+    data = bytearray(path.read_bytes())
+    data[int(share * len(data))] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ManifestError, match=rf"shard-000001.*{suffix}: .*resume=False"):
+        write_shards(Failing(small_samples), tmp_path, split="train", config=CONFIG)
+
+
+@pytest.mark.parametrize("moment", ["commit.json", "index", "rename", "README"])
 def test_a_writer_thought_dead_does_not_commit(
     tmp_path: Path, small_samples: Any, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     """While it hangs, another one takes over and publishes; that one's split stays whole."""
     write_shards(small_samples[:3], tmp_path, split="train", config=CONFIG)
     others = small_samples[5:9]
-    put, writer = LocalStore.put, LocalStore.open_writer
+    put, writer, rename = LocalStore.put, LocalStore.open_writer, LocalStore.rename
 
-    def take_over(name: str) -> None:
-        if not name.endswith(f"{FOLDER}/{moment}"):
+    def take_over(name: str, now: str = moment) -> None:
+        if not name.startswith(f"{FOLDER}/{now}"):
             return
         with monkeypatch.context() as patch:
             patch.setattr(LocalStore, "put", put)
             patch.setattr(LocalStore, "open_writer", writer)
+            patch.setattr(LocalStore, "rename", rename)
             patch.setattr(claims, "runs_here", lambda _: False)
             write_shards(others, tmp_path, split="train", overwrite=True, resume=False)
 
@@ -205,8 +221,14 @@ def test_a_writer_thought_dead_does_not_commit(
         take_over(name)
         return writer(self, name)
 
+    def hanging_rename(self: LocalStore, name: str, new_name: str) -> None:
+        if moment == "rename":  # of the index: the claim has been looked at
+            take_over(name, "index")
+        rename(self, name, new_name)
+
     monkeypatch.setattr(LocalStore, "put", hanging_put)
     monkeypatch.setattr(LocalStore, "open_writer", hanging_writer)
+    monkeypatch.setattr(LocalStore, "rename", hanging_rename)
     with pytest.raises((SplitBusyError, DatasetExistsError, ResumeError)):
         write_shards(small_samples, tmp_path, split="train", config=CONFIG, overwrite=True)
     assert verify(tmp_path, progress=False).ok

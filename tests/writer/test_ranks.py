@@ -131,3 +131,44 @@ def test_ranks_without_work_wait_for_the_end(
             output, error = process.communicate(timeout=60)
             assert output.split() == ["begin", "400"], error
     assert contents(tmp_path / "out") == undisturbed
+
+
+def test_the_same_job_is_launched_twice(
+    tmp_path: Path, start: Any, contents: Any, undisturbed: dict[str, bytes]
+) -> None:
+    """Ranks find those of their own launch; the other's rank 0 is refused, and disturbs nothing."""
+    quick = {"BEAT": "0.2", "PATIENCE": "3", "WORLD_SIZE": "2", "SLOW": "0.01"}
+    other = start(tmp_path, RANK="1", TORCHELASTIC_RUN_ID="b", **quick)
+    ours = [start(tmp_path, RANK="0", TORCHELASTIC_RUN_ID="a", **quick)]
+    while not list(tmp_path.glob(".train.claims/*")):
+        assert ours[0].poll() is None
+    _, error = start(tmp_path, RANK="0", TORCHELASTIC_RUN_ID="b", **quick).communicate(timeout=60)
+    assert error.startswith("SplitBusyError: ")
+    ours.append(start(tmp_path, RANK="1", TORCHELASTIC_RUN_ID="a", **quick))
+
+    other.send_signal(signal.SIGINT)  # as its launcher ends it
+    other.communicate(timeout=60)
+    for process in ours:
+        output, error = process.communicate(timeout=60)
+        assert output.split() == ["begin", "400"], error
+    found = contents(tmp_path)
+    assert {name: data for name, data in found.items() if name[:7] != ".train."} == undisturbed
+
+
+def test_launches_that_nobody_tells_apart(
+    tmp_path: Path, start: Any, contents: Any, undisturbed: dict[str, bytes]
+) -> None:
+    """Rank 0 may take the other's rank 1; when that is gone, its own takes its place."""
+    quick = {"BEAT": "0.2", "PATIENCE": "2", "WORLD_SIZE": "2", "SLOW": "0.02"}
+    other = start(tmp_path, RANK="1", **quick)
+    ours = [start(tmp_path, RANK="0", **quick)]
+    journal = tmp_path / ".train.writing"
+    while not list(journal.glob("shard-000001-0000.*.end.json")):  # rank 1 has begun
+        assert ours[0].poll() is None
+    ours.append(start(tmp_path, RANK="1", **quick))
+    other.kill()
+    other.communicate()
+    for process in ours:
+        output, error = process.communicate(timeout=60)
+        assert output.split() == ["begin", "400"], error
+    assert contents(tmp_path) == undisturbed

@@ -1,8 +1,11 @@
 """`write_shards` goes on where it was stopped, and ends with the bytes of an undisturbed run."""
 
+import contextlib
 import random
+import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -307,3 +310,87 @@ def _run_and_kill(start: Any, root: Path, seconds: float) -> bool:
         process.kill()
     process.communicate()
     return process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_what_a_generator_gave_before_it_failed_is_kept(
+    tmp_path: Path, small_samples: Any, num_workers: int
+) -> None:
+    """Workers prepare several shards ahead: they are packed before the failure is raised."""
+
+    def samples() -> Iterator[SourceSample]:
+        for number in range(90):
+            yield replace(small_samples[number % 20], name=f"s{number}")
+        raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped") as error:
+        write_shards(samples(), tmp_path, split="train", config=CONFIG, num_workers=num_workers)
+    assert error.value.__notes__[0].startswith("22 complete shards are kept")
+
+
+def test_stopped_between_copying_a_shard_and_deleting_the_copied(
+    tmp_path: Path, small_samples: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bucket moves so. Such a shard is known as one of this write."""
+
+    def rename(self: LocalStore, name: str, new_name: str) -> None:
+        shutil.copyfile(self.root / name, self.root / new_name)
+        raise RuntimeError("stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "rename", rename)
+        with pytest.raises(RuntimeError, match="stopped"):
+            write_shards(small_samples, tmp_path, split="train", config=CONFIG)
+    assert list(tmp_path.glob("train-*.tar"))
+    with pytest.raises(ResumeError, match="resume=False"):
+        write_shards(small_samples[:-1], tmp_path, split="train", config=CONFIG)
+
+    write_shards(small_samples[:-1], tmp_path, split="train", config=CONFIG, resume=False)
+    assert verify(tmp_path, progress=False).ok
+
+
+def test_an_old_split_with_the_same_shards_is_not_taken_for_moved_ones(
+    tmp_path: Path, small_samples: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as its manifest is there nothing was moved."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("stopped")
+
+    options: dict[str, Any] = {"split": "train", "config": CONFIG}
+    write_shards(small_samples, tmp_path, **options)
+    with monkeypatch.context() as patch:
+        patch.setattr(transaction, "_move", fail)
+        with pytest.raises(RuntimeError, match="stopped"):
+            write_shards(small_samples, tmp_path, **options, overwrite=True)
+    with pytest.raises(DatasetExistsError):
+        write_shards(small_samples, tmp_path, **options, resume=False)
+    assert verify(tmp_path, progress=False).ok
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_the_process_that_they_work_for(
+    tmp_path: Path, start: Any, how: signal.Signals
+) -> None:
+    """Nobody else tells them: they would wait for work for ever."""
+
+    def session() -> list[str]:
+        stats = [path.read_text().rpartition(")")[2].split() for path in readable()]
+        return [stat[0] for stat in stats if stat[3] == str(process.pid) and stat[0] != "Z"]
+
+    def readable() -> Iterator[Path]:
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                path.read_text()
+                yield path
+
+    process = start(tmp_path, WORKERS="2", SLOW="0.02")
+    while not list(tmp_path.glob(".train.writing/*.end.json")):
+        assert process.poll() is None
+    assert len(session()) >= 3
+    process.send_signal(how)
+    process.communicate(timeout=60)
+    end = time.monotonic() + 60
+    while session():
+        assert time.monotonic() < end, "workers are still there"
+        time.sleep(0.1)

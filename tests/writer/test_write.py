@@ -19,6 +19,7 @@ from vrs_wds.errors import (
     DatasetExistsError,
     DecodeError,
     DuplicateKeyError,
+    ManifestError,
     ResumeError,
     SidecarError,
     SourceError,
@@ -548,7 +549,17 @@ def test_a_source_sample_prints_without_its_bytes() -> None:
     assert repr(plain("a", vqa={})) == f"SourceSample('a', png: {len(IMAGE)} B, vqa)"
 
 
-@pytest.mark.parametrize("card", [b"\xff\xfe", b"---\n- a\n---\n", b"---\na: [\n---\n"])
+@pytest.mark.parametrize(
+    "card",
+    [
+        b"\xff\xfe",
+        b"---\n- a\n---\n",
+        b"---\na: [\n---\n",
+        b"---\r\nlicense: [\r\n---\r\nx\r\n",
+        b"---\n1: 2\n---\nx",
+        b"---\nto_dict: 1\n---\nx",
+    ],
+)
 def test_a_card_that_cannot_be_kept_is_found_first(tmp_path: Path, card: bytes) -> None:
     """Before hours of writing, not after."""
     (tmp_path / "README.md").write_bytes(card)
@@ -556,6 +567,25 @@ def test_a_card_that_cannot_be_kept_is_found_first(tmp_path: Path, card: bytes) 
         write_shards([plain("a")], tmp_path, split="train")
 
     assert contents(tmp_path) == {"README.md": card}
+
+
+@pytest.mark.parametrize("moment", ["before", "meanwhile"])
+def test_another_splits_manifest_is_damaged(tmp_path: Path, moment: str) -> None:
+    """The card would name it; it is found before anything of the old split is removed."""
+    for split in ("val", "train"):
+        write_shards([plain("a")], tmp_path, split=split)
+
+    def samples() -> Iterator[SourceSample]:
+        if moment == "meanwhile":
+            (tmp_path / "val.json").write_text("{broken")
+        yield plain("b")
+
+    if moment == "before":
+        (tmp_path / "val.json").write_text("{broken")
+    with pytest.raises(ManifestError, match=r"val\.json: expected a manifest"):
+        write_shards(samples(), tmp_path, split="train", overwrite=True)
+
+    assert open_dataset(tmp_path, "train")[0].key == "a"
 
 
 def test_what_was_indexed_is_not_deleted(tmp_path: Path) -> None:

@@ -210,3 +210,14 @@ def test_vrsbench_mini(remote: vw.Store, tmp_path: Path, shared_data: Path) -> N
             vw.write_shards(source, out, split=split, num_workers=2)
 
     check_equal_to_local(remote, tmp_path, write, ["train", "val"])
+
+
+def test_uploads_of_others_go_on(moto_server: Bucket, small_samples: Any) -> None:
+    """A file beside the dataset may be named as its split is."""
+    client, key = moto_server.client, "folder/train.zip"
+    upload = client.create_multipart_upload(Bucket=moto_server.name, Key=key)["UploadId"]
+    store = vw.open_store(moto_server.url, **moto_server.storage_options)
+    vw.write_shards(small_samples, store, split="train")
+
+    left = client.list_multipart_uploads(Bucket=moto_server.name).get("Uploads", ())
+    assert [(item["Key"], item["UploadId"]) for item in left] == [(key, upload)]

@@ -19,7 +19,7 @@ def detect_world() -> World:
     # Where nobody has imported torch, there is neither a process group nor a worker of its loader.
     torch = sys.modules.get("torch")
     rank, world_size = _ranks(torch)
-    return _with_worker(World(rank, world_size))
+    return _with_worker(World(rank, world_size, launch=_launch()))
 
 
 def world_of(given: World | None) -> World:
@@ -38,6 +38,19 @@ def _with_worker(world: World) -> World:
     data = sys.modules.get("torch.utils.data")
     info = None if data is None else data.get_worker_info()
     return world if info is None else replace(world, worker=info.id, num_workers=info.num_workers)
+
+
+def _launch() -> str:
+    """Return what torchrun or Slurm calls this launch; ranks of one see the same."""
+    environment = os.environ
+    if "RANK" in environment:
+        run = environment.get("TORCHELASTIC_RUN_ID", "none")
+        if run != "none":  # torchrun's default, of any launch
+            return run
+        names: tuple[str, ...] = ("MASTER_ADDR", "MASTER_PORT")
+    else:
+        names = ("SLURM_JOB_ID", "SLURM_STEP_ID")
+    return ":".join(environment[name] for name in names if name in environment)
 
 
 def _ranks(torch: Any) -> tuple[int, int]:  # noqa: ANN401 - the module, if it is loaded

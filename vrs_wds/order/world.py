@@ -1,6 +1,6 @@
 """Where one reader stands among all readers of a run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,8 @@ class World:
     """This data-loading worker among the `num_workers` of its rank, from 0."""
     num_workers: int = 1
     """Data-loading workers of one rank, as `DataLoader` counts them, but never 0."""
+    launch: str = field(default="", compare=False, repr=False)
+    """Tells the ranks of one launch from those of another; empty where nobody says."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.world_size or not 0 <= self.worker < self.num_workers:

@@ -1,6 +1,7 @@
 """Any filesystem that fsspec knows as a store."""
 
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -375,6 +376,11 @@ def open_fsspec_url(url: str, options: Mapping[str, Any]) -> FsspecStore:
     rest = dict(options)
     transfer = TransferOptions.take_from(rest)
     scheme = url.partition("://")[0]
+    if re.search(r"://[^/]*:[^/]*@", url):  # of a chain, any; the message must not show it
+        raise ConfigError(
+            f"{scheme}://…: a URL with a password in it would be shown in messages; give it as an "
+            "option, as the filesystem calls it: open_store(url, username=..., password=...)."
+        )
     try:
         filesystem, root = fsspec.core.url_to_fs(url, **rest)
     except ImportError as error:

@@ -1,5 +1,6 @@
 """A folder on a local disk as a store."""
 
+import errno
 import os
 import secrets
 import threading
@@ -17,6 +18,7 @@ from vrs_wds.storage.store import Stat, StoreWriter
 
 _MAX_OPEN_FILES = 128
 _ATTEMPTS = 10
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _TEMPORARY = ".tmp~"
 """End of the names of files that are being written."""
 
@@ -247,6 +249,10 @@ def _temporary_file(path: Path) -> Iterator[BinaryIO]:
     try:
         with file:
             yield file
+    except OSError as error:
+        if error.errno in _FULL and error.filename is None:
+            error.filename = str(path)  # the message then says where
+        raise
     finally:
         path.with_name(name).unlink(missing_ok=True)
 

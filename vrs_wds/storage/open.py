@@ -1,5 +1,6 @@
 """`open_store`: the one door to all stores."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ def open_store(
         cache_dir = storage_options.pop("cache_dir", None)
         cache_bytes = storage_options.pop("cache_bytes", None)
         return add_cache(open_store(url, **storage_options), cache_dir, cache_bytes)
+    if filesystem is None:
+        _refuse_what_is_none(url)
     if not isinstance(url, str | Path):
         _refuse_options(url.url, "an open store", storage_options, filesystem)
         return url
@@ -75,6 +78,21 @@ def open_store(
     from vrs_wds.storage.fsspec_store import open_fsspec_url
 
     return open_fsspec_url(text, storage_options)
+
+
+def _refuse_what_is_none(url: object) -> None:
+    """Raise for what is neither a path, nor a URL, nor a store."""
+    if not isinstance(url, str | Path):
+        if not isinstance(getattr(url, "url", None), str):
+            raise ConfigError(
+                f"expected a path, a URL or a store, got a {type(url).__name__}. An fsspec "
+                "filesystem becomes a store by open_store(path, filesystem=...)."
+            )
+    elif re.match(r"[A-Za-z][\w+.-]+:/(?!/)", str(url)):
+        # A path has one slash where its URL had two; it would be a folder here, named `s3:`.
+        raise ConfigError(f"{url}: is no URL. Give a text, not a Path, with two slashes: s3://...")
+    elif not str(url):
+        raise ConfigError("expected a path or a URL, got an empty text. `.` is this folder.")
 
 
 def _refuse_options(

@@ -35,7 +35,7 @@ class TransferOptions:
                 raise ConfigError(f"{name}: expected a whole number from {least:,}, got {value!r}.")
         for name in ("stall_seconds", "retry_seconds"):
             value = getattr(self, name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
+            if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0:
                 raise ConfigError(f"{name}: expected a number of seconds, got {value!r}.")
         if self.stall_seconds == 0:
             raise ConfigError("stall_seconds: expected more than 0 seconds.")

@@ -34,6 +34,7 @@ from vrs_wds.tasks.registry import get_task, task_names
 from vrs_wds.tasks.sidecars import META_EXTENSION
 from vrs_wds.tasks.task import extension_of
 from vrs_wds.writer.card import make_card
+from vrs_wds.writer.claim import Claim
 from vrs_wds.writer.staging import Staging
 
 
@@ -64,13 +65,13 @@ def describe_rows(
     return table, extensions, counts
 
 
-def write_index(store: Store, split: str, shards: Sequence[CompleteShard]) -> FileInfo:
+def write_index(store: Store, split: str, shards: Sequence[CompleteShard], writer: str) -> FileInfo:
     """Write the index under its staged name, one row group a shard, one shard at a time."""
-    staged = Staging(split).index
+    staged = Staging(split).index(writer)
     extensions, tasks = _extensions_of(shards), _tasks_of(shards)
     schema = make_schema(extensions, tuple(tasks))
-    with store.open_writer(staged) as writer:
-        sink = _Hashing(writer)
+    with store.open_writer(staged) as file:
+        sink = _Hashing(file)
         # Arrow asks a sink for what a file object has.
         with pq.ParquetWriter(pa.PythonFile(sink, "w"), schema, compression="zstd") as parquet:
             for number, shard in enumerate(shards):
@@ -85,6 +86,14 @@ def write_index(store: Store, split: str, shards: Sequence[CompleteShard]) -> Fi
         sha256=sink.hasher.hexdigest(),
         footer_sha256=hashlib.sha256(footer).hexdigest(),
     )
+
+
+def remove_staged(store: Store, split: str) -> None:
+    """Remove the staged indexes and cards that killed writers left."""
+    staging = Staging(split)
+    for name in list(store.list_names(staging.folder, hidden=True)):
+        if staging.is_of_commit(name):
+            store.delete(name)
 
 
 def make_manifest(split: str, shards: Sequence[CompleteShard], index: FileInfo) -> Manifest:
@@ -111,26 +120,30 @@ def make_manifest(split: str, shards: Sequence[CompleteShard], index: FileInfo) 
     )
 
 
-def publish(store: Store, manifest: Manifest) -> None:
+def publish(store: Store, manifest: Manifest, claim: Claim) -> None:
     """Give the staged index its name, write the card, and last the manifest: now it is visible.
 
     Raises:
         FileExistsError: if there is a manifest of the split.
+        SplitBusyError: if another writer has taken over.
     """
     split = manifest.vrs_wds.split
     staging = Staging(split)
-    store.rename(staging.index, index_name(split))
-    _put_card(store, staging, manifest)
+    claim.check_now()
+    store.rename(staging.index(claim.token), index_name(split))
+    staged_card = staging.card(claim.token)
+    _put_card(store, staged_card, manifest)
+    claim.check_now()  # one that was held up must not name the shards of the next one
     store.put_new(manifest_name(split), encode_manifest(manifest))
     # Another split may have been published at the same time, and each card lack the other.
-    _put_card(store, staging, manifest)
+    _put_card(store, staged_card, manifest)
 
 
-def _put_card(store: Store, staging: Staging, manifest: Manifest) -> None:
+def _put_card(store: Store, staged: str, manifest: Manifest) -> None:
     card = make_card(store, manifest)
     if not store.exists(CARD_NAME) or store.get(CARD_NAME) != card:
-        store.put(staging.card, card)
-        store.rename(staging.card, CARD_NAME)
+        store.put(staged, card)
+        store.rename(staged, CARD_NAME)
 
 
 def _extensions_of(shards: Sequence[CompleteShard]) -> tuple[str, ...]:

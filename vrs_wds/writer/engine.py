@@ -2,6 +2,7 @@
 
 import itertools
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -111,8 +112,8 @@ def _in_order(
 ) -> Iterator[PreparedSample]:
     """Keep a bounded number of chunks in the workers; yield their results in order."""
     waiting: deque[Future[list[PreparedSample]]] = deque()
-    chunks = _chunks(items)
-    for chunk in chunks:
+    failure: list[Exception] = []
+    for chunk in _chunks(items, failure):
         try:
             with InterruptsHeldBack():  # it starts processes, and remembers them afterwards
                 waiting.append(pool.submit(_prepare_chunk, chunk))
@@ -125,12 +126,27 @@ def _in_order(
             yield from waiting.popleft().result()
     while waiting:
         yield from waiting.popleft().result()
+    if failure:
+        raise failure.pop()
 
 
-def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
+def _chunks(items: Iterable[Any], failure: list[Exception]) -> Iterator[list[Any]]:
+    """Yield chunks; if the items raise, the last ones before, and keep the exception for later.
+
+    What came before is packed first, as without workers: so that it need not be loaded again.
+    """
     iterator = iter(items)
-    while chunk := list(itertools.islice(iterator, _CHUNK)):
-        yield chunk
+    is_over = False
+    while not is_over:
+        chunk: list[Any] = []
+        try:
+            for item in itertools.islice(iterator, _CHUNK):
+                chunk.append(item)  # noqa: PERF402 - those before an exception are kept
+        except Exception as error:  # noqa: BLE001 - raised in its turn
+            failure.append(error)
+        is_over = len(chunk) < _CHUNK
+        if chunk:
+            yield chunk
 
 
 def _load_all(source: Source, numbers: Iterable[int]) -> Iterator[SourceSample]:
@@ -148,9 +164,18 @@ def _load(source: Source, number: int) -> SourceSample:
 def _start_worker(source: Source | None, config: ShardConfig, tasks: tuple[Task[Any], ...]) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits for us says when to end
+    threading.Thread(target=_end_with_parent, name="vrs_wds parent", daemon=True).start()
     for task in tasks:
         register_task(task)
     _worker = (source, config)
+
+
+def _end_with_parent() -> None:
+    """End this worker when the process that waits for it was killed: nobody else tells it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _prepare_chunk(items: list[Any]) -> list[PreparedSample]:

@@ -30,13 +30,14 @@ from vrs_wds.storage.store import Location, Store
 from vrs_wds.tasks.registry import registered_tasks
 from vrs_wds.tasks.sidecars import check_sidecar, decode_sidecar
 from vrs_wds.tasks.task import extension_of
-from vrs_wds.writer.card import check_card
+from vrs_wds.writer.card import check_card, make_card
 from vrs_wds.writer.claim import claim_split
 from vrs_wds.writer.commit import (
     CompleteShard,
     describe_rows,
     make_manifest,
     publish,
+    remove_staged,
     write_index,
 )
 from vrs_wds.writer.folder import open_folder
@@ -94,7 +95,7 @@ def index_until(
 ) -> WriteReport:
     """Index as `index_shards` does; Ctrl-C waits from the last step until `last_step` is closed."""
     store = open_folder(url)
-    check_card(store)
+    check_card(store, check_split(split))
     hidden = not sys.stderr.isatty() if progress is None else not progress
     with claim_split(store, check_split(split)) as claim:
         _refuse_manifest(store, split, overwrite=overwrite)
@@ -107,12 +108,14 @@ def index_until(
             table, extensions, tasks = describe_rows(rows)
             shards.append(CompleteShard(info, extensions, tasks, partial(_same, table)))
             claim.check()
-        manifest = make_manifest(split, shards, write_index(store, split, shards))
+        remove_staged(store, split)
+        manifest = make_manifest(split, shards, write_index(store, split, shards, claim.token))
+        make_card(store, manifest)  # what stops it is found before anything is removed
         claim.check_now()
         last_step.enter_context(InterruptsHeldBack(insist=True))
         if overwrite:
             store.delete(manifest_name(split))
-        publish(store, manifest)
+        publish(store, manifest, claim)
     return report_of(store, manifest)
 
 

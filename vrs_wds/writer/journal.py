@@ -1,5 +1,6 @@
 """Remembers, in the store, which shards of an unfinished write are complete."""
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +40,7 @@ class ShardEntry(msgspec.Struct, frozen=True, kw_only=True):
     """The store's, when it was written."""
     rows: str
     """Name of its rows of the index."""
+    rows_sha256: str = ""
     extensions: tuple[str, ...]
     tasks: dict[str, tuple[int, int]]
     """For each task, samples with its sidecar, and things in them."""
@@ -51,6 +53,13 @@ class ShardEntry(msgspec.Struct, frozen=True, kw_only=True):
     def place(self) -> Place:
         """Block and part."""
         return Place(self.block, self.part)
+
+
+class _Sealed(msgspec.Struct, frozen=True):
+    """An entry as it is kept, with a checksum: what it says becomes the manifest."""
+
+    sha256: str
+    entry: msgspec.Raw
 
 
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,8 +127,11 @@ class Journal:
         def fetch(entry: EntryName) -> ShardEntry:
             name = self._staging.entry(entry)
             try:
-                return msgspec.json.decode(self._store.get(name), type=ShardEntry)
-            except msgspec.MsgspecError as error:
+                sealed = msgspec.json.decode(self._store.get(name), type=_Sealed)
+                if _sha256(bytes(sealed.entry)) != sealed.sha256:
+                    raise self._malformed(name, "bytes that were changed")
+                return msgspec.json.decode(sealed.entry, type=ShardEntry)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 raise self._malformed(name, error) from error
 
         return in_threads(fetch, sorted(names))
@@ -128,19 +140,24 @@ class Journal:
         """Remember a shard that is complete."""
         sink = pa.BufferOutputStream()
         pq.write_table(rows, sink, compression="zstd")
-        self._store.put(entry.rows, sink.getvalue().to_pybytes())
+        data = sink.getvalue().to_pybytes()
+        self._store.put(entry.rows, data)
         name = self._staging.entry(EntryName(entry.place, writer, entry.is_end))
-        self._store.put(name, msgspec.json.encode(entry))
+        entry = msgspec.structs.replace(entry, rows_sha256=_sha256(data))
+        text = msgspec.json.encode(entry)
+        self._store.put(name, msgspec.json.encode(_Sealed(_sha256(text), msgspec.Raw(text))))
 
     def rows(self, entry: ShardEntry, columns: list[str] | None = None) -> pa.Table:
         """Return a shard's rows of the index; its own columns only."""
         try:
-            data = pa.BufferReader(self._store.get(entry.rows))
-            # ParquetFile: read_table would take the names of folders for columns.
-            with pq.ParquetFile(data) as file:
-                return file.read(columns=columns, use_threads=False).combine_chunks()
-        except (FileNotFoundError, pa.ArrowException) as error:
+            data = self._store.get(entry.rows)
+        except FileNotFoundError as error:
             raise self._malformed(entry.rows, error) from error
+        if _sha256(data) != entry.rows_sha256:
+            raise self._malformed(entry.rows, "bytes that were changed")
+        # ParquetFile: read_table would take the names of folders for columns.
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
+            return file.read(columns=columns, use_threads=False).combine_chunks()
 
     def throw_away(self, *, names: list[str] | None = None) -> None:
         """Remove everything; entries first, job and commit last: this may be cut short.
@@ -155,11 +172,15 @@ class Journal:
         for group in (entries, [*(names or []), *sorted(others)], last[:1], last[1:]):
             in_threads(self._store.delete, group)
 
-    def _malformed(self, name: str, error: Exception) -> ManifestError:
+    def _malformed(self, name: str, found: object) -> ManifestError:
         return ManifestError(
-            f"{self._store.url_of(name)}: expected a writer's journal, found {error}. Throw the "
+            f"{self._store.url_of(name)}: expected a writer's journal, found {found}. Throw the "
             "unfinished write away: resume=False (--no-resume)."
         )
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def spans(entries: list[ShardEntry], num_samples: int | None, block_size: int) -> Iterator[Span]:

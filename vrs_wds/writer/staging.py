@@ -8,11 +8,12 @@
       shard-000000-0000.T.parquet   its rows of the index
       shard-000000-0000.T.json      its entry in the journal, written after the other two
       shard-000000-0001.T.end.json  `end`: no shard of this block follows
-      commit.json                 all shards are there; they are being given their names
+      index.T.parquet               the index of all shards, by the writer T
+      commit.json                   all shards are there; they are being given their names
     .train.claims/
       claim-000001.json           who writes the split, and that it is alive
     .train.ranks/
-      rank-000001.json            that a rank other than 0 is alive, or why it stopped
+      rank-000001.T.json          that a rank other than 0 is alive, or why it stopped
 
 A *block* is a run of `shards.max_samples` samples of the source. A shard never reaches into the
 next block, so that blocks can be packed in any order, by anybody; shards get their numbers when all
@@ -61,15 +62,18 @@ class Staging:
         """That all shards are there, and what they replace."""
         return f"{self.folder}commit.json"
 
-    @property
-    def index(self) -> str:
-        """The index, before it gets its name."""
-        return f"{self.folder}index.parquet"
+    def index(self, writer: str) -> str:
+        """The index, before it gets its name; another writer never gives it that."""
+        return f"{self.folder}index.{writer}.parquet"
 
-    @property
-    def card(self) -> str:
+    def card(self, writer: str) -> str:
         """The hub card, before it gets its name."""
-        return f"{self.folder}README.md"
+        return f"{self.folder}README.{writer}.md"
+
+    def is_of_commit(self, name: str) -> bool:
+        """Tell whether a name is that of some writer's `index` or `card`."""
+        pattern = r"(index\.[0-9a-f]+\.parquet|README\.[0-9a-f]+\.md)"
+        return re.fullmatch(pattern, name.removeprefix(self.folder)) is not None
 
     def claim(self, number: int) -> str:
         """The claim of the writer that is the `number`-th, from 1."""
@@ -80,9 +84,15 @@ class Staging:
         match = re.fullmatch(r"claim-([0-9]+)\.json", name.removeprefix(self.claims_folder))
         return int(match[1]) if match else None
 
-    def rank(self, rank: int) -> str:
-        """What a rank says of itself."""
-        return f"{self.ranks_folder}rank-{rank:06d}.json"
+    def rank(self, rank: int, token: str) -> str:
+        """What a rank says of itself; those of two launches may have the same number."""
+        return f"{self.ranks_folder}rank-{rank:06d}.{token}.json"
+
+    def read_rank(self, name: str) -> tuple[int, str] | None:
+        """Undo `rank`; None for another name."""
+        pattern = r"rank-([0-9]+)\.([0-9a-f]+)\.json"
+        match = re.fullmatch(pattern, name.removeprefix(self.ranks_folder))
+        return (int(match[1]), match[2]) if match else None
 
     def shard(self, place: Place, writer: str) -> str:
         """A shard, before it gets its name."""

@@ -23,6 +23,7 @@ from vrs_wds.sample import Source, SourceSample
 from vrs_wds.shard.manifest import Manifest, decode_manifest
 from vrs_wds.shard.names import index_name, manifest_name, shard_name
 from vrs_wds.storage.store import Store
+from vrs_wds.writer.card import make_card
 from vrs_wds.writer.claim import Claim, claim_split, sweep
 from vrs_wds.writer.commit import CompleteShard, make_manifest, publish, write_index
 from vrs_wds.writer.interrupts import InterruptsHeldBack
@@ -55,8 +56,8 @@ class Begun:
     """Writes under this claim."""
     entries: list[ShardEntry]
     """Shards that are complete."""
-    check: Callable[[], None]
-    """Raises if another writer has taken over."""
+    claim: Claim
+    """Its `check` raises if another writer has taken over."""
 
 
 class Team(Protocol):
@@ -122,8 +123,6 @@ def _write_claimed(
 ) -> Manifest:
     store, split = packer.store, packer.split
     packer = replace(packer, writer=claim.token)
-    for prefix in (packer.staging.folder, f"{split}."):
-        sweep(store, prefix)
     commit = _commit_record(packer, resume=resume)
     if commit is not None and (published := _published(store, split, commit)) is not None:
         is_done = resume and commit.job == job
@@ -139,10 +138,13 @@ def _write_claimed(
     else:
         old = _files_in_the_way(packer, commit, overwrite=overwrite)
         old_manifest = _digest(store, manifest_name(split))
+    # Only names that nobody else gives: an upload of `train.zip` is somebody's.
+    for prefix in (packer.staging.folder, index_name(split), manifest_name(split)):
+        sweep(store, prefix)
     entries, writers = _begin(packer, source, job, commit, resume=resume)
     try:
         team.begin(claim)
-        fill(Begun(packer, entries, claim.check))
+        fill(Begun(packer, entries, claim))
         entries = packer.journal.entries(packer.journal.names(writers))
         return _commit(packer, claim, job, entries, (old, old_manifest), last_step)
     except BaseException as error:
@@ -163,7 +165,7 @@ def _begin(
     before = journal.record() if resume else None
     names = [] if before is None else journal.names(before.writers)
     if before is None or not names:
-        journal.throw_away(names=_moved(store, commit))
+        journal.throw_away(names=_moved(store, packer.split, commit))
         journal.begin(job, [packer.writer])
         return [], (packer.writer,)
     where = store.url_of(packer.staging.folder)
@@ -221,7 +223,7 @@ def _commit(
         )
         for entry, name in zip(entries, names, strict=True)
     ]
-    manifest = make_manifest(split, shards, write_index(store, split, shards))
+    manifest = make_manifest(split, shards, write_index(store, split, shards, claim.token))
     record = CommitRecord(
         job=job,
         fingerprint=manifest.vrs_wds.fingerprint,
@@ -229,12 +231,12 @@ def _commit(
         old_manifest=replaced[1],
         new=moves,
     )
+    make_card(store, manifest)  # what stops it is found before anything is removed
     store.put(packer.staging.commit, msgspec.json.encode(record))
     _move(store, record, split, claim)
-    claim.check_now()
     last_step.enter_context(InterruptsHeldBack(insist=True))
     try:
-        publish(store, manifest)
+        publish(store, manifest, claim)
     except FileExistsError as error:
         raise _made_meanwhile(store, split) from error
     return manifest
@@ -334,10 +336,24 @@ def _read_manifest(store: Store, split: str) -> Manifest:
         ) from error
 
 
-def _moved(store: Store, commit: CommitRecord | None) -> list[str]:
-    """Return the shards of an unfinished write that had got their names already."""
-    pairs = () if commit is None else commit.new
-    return [name for staged, name in pairs if not store.exists(staged)]
+def _moved(store: Store, split: str, commit: CommitRecord | None) -> list[str]:
+    """Return the shards of an unfinished write that had got their names already.
+
+    A bucket moves by copy and delete: between the two a shard has both names. Before any is moved,
+    the manifest of the old split goes.
+    """
+    if commit is None:
+        return []
+    has_begun = not store.exists(manifest_name(split))
+
+    def is_moved(pair: tuple[str, str]) -> bool:
+        staged, name = pair
+        if not store.exists(staged):
+            return True
+        return has_begun and store.exists(name) and _digest(store, staged) == _digest(store, name)
+
+    found = in_threads(is_moved, commit.new)
+    return [name for (_, name), moved in zip(commit.new, found, strict=True) if moved]
 
 
 def _files_in_the_way(
@@ -349,7 +365,7 @@ def _files_in_the_way(
     """
     store, split = packer.store, packer.split
     pattern = packer.config.shards.name
-    ours = set(_moved(store, commit))
+    ours = set(_moved(store, split, commit))
     shards = [
         name
         for name in store.list_names(f"{split}-")

@@ -16,11 +16,12 @@ from vrs_wds.shard.names import check_split
 from vrs_wds.storage.store import Location, Store
 from vrs_wds.writer.card import check_card
 from vrs_wds.writer.folder import open_folder
+from vrs_wds.writer.follower import follow_rank_0
 from vrs_wds.writer.job import make_job
 from vrs_wds.writer.local import pack_locally
 from vrs_wds.writer.options import ShardConfig
 from vrs_wds.writer.pack import Packer
-from vrs_wds.writer.ranks import Ranks, follow_rank_0, pack_as_rank_0
+from vrs_wds.writer.ranks import Ranks, pack_as_rank_0
 from vrs_wds.writer.transaction import Begun, write_split
 
 Engine = Literal["local", "ray"]
@@ -128,7 +129,7 @@ def write_until(
     config = _checked(source, config, num_workers, engine, world)
     store = open_folder(out)
     packer = Packer(store, check_split(split), config)
-    check_card(store)
+    check_card(store, split)
     job = make_job(source, split, config)
     if world is not None and world.world_size > 1 and world.rank > 0:
         assert isinstance(source, Source)  # noqa: S101 - _checked says so
@@ -153,13 +154,13 @@ def write_until(
         if world is None or world.world_size == 1:
             pack_locally(
                 begun.packer, source, begun.entries,
-                num_workers=num_workers, check=begun.check, count=count,
+                num_workers=num_workers, check=begun.claim.check, count=count,
             )  # fmt: skip
         else:
             assert isinstance(source, Source)  # noqa: S101 - _checked says so
             pack_as_rank_0(
                 begun.packer, source, begun.entries, world, ranks,
-                num_workers=num_workers, check=begun.check, count=count,
+                num_workers=num_workers, claim=begun.claim, count=count,
             )  # fmt: skip
 
     def with_ray(begun: Begun, count: Count) -> None:
@@ -168,7 +169,7 @@ def write_until(
         assert isinstance(source, Source)  # noqa: S101 - _checked says so
         pack_with_ray(
             begun.packer, source, begun.entries,
-            num_tasks=num_workers, check=begun.check, count=count,
+            num_tasks=num_workers, check=begun.claim.check, count=count,
         )  # fmt: skip
 
     engines = {"local": locally, "ray": with_ray}

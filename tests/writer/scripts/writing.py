@@ -42,7 +42,13 @@ def main():
     world = None if engine == "ray" else vw.detect_world()
     try:
         report = vw.write_shards(
-            Source(), sys.argv[1], split="train", config=config, world=world, engine=engine
+            Source(),
+            sys.argv[1],
+            split="train",
+            config=config,
+            world=world,
+            engine=engine,
+            num_workers=int(os.environ.get("WORKERS", "0")),
         )
     except vw.VrsWdsError as error:
         sys.exit(f"{type(error).__name__}: {error}")
