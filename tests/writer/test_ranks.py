@@ -159,13 +159,15 @@ def test_launches_that_nobody_tells_apart(
     tmp_path: Path, start: Any, contents: Any, undisturbed: dict[str, bytes]
 ) -> None:
     """Rank 0 may take the other's rank 1; when that is gone, its own takes its place."""
-    quick = {"BEAT": "0.2", "PATIENCE": "2", "WORLD_SIZE": "2", "SLOW": "0.02"}
+    quick = {"BEAT": "0.2", "PATIENCE": "4", "WORLD_SIZE": "2", "SLOW": "0.05"}
     other = start(tmp_path, RANK="1", **quick)
     ours = [start(tmp_path, RANK="0", **quick)]
     journal = tmp_path / ".train.writing"
     while not list(journal.glob("shard-000001-0000.*.end.json")):  # rank 1 has begun
         assert ours[0].poll() is None
     ours.append(start(tmp_path, RANK="1", **quick))
+    while len(list(tmp_path.glob(".train.ranks/rank-000001.*.json"))) < 2:  # it waits
+        assert ours[0].poll() is None
     other.kill()
     other.communicate()
     for process in ours:
