@@ -301,3 +301,14 @@ def test_names_of_entries_can_be_read_back() -> None:
         assert staging.read_entry(staging.entry(name)) == name
     for other in (staging.job, staging.shard(Place(0, 0), "ab"), f"{staging.folder}shard-1.json"):
         assert staging.read_entry(other) is None
+
+
+def test_two_writers_stage_index_and_card_under_two_names() -> None:
+    """One that was held up must not give another's index its name."""
+    staging = Staging("train")
+    names = {
+        name for token in ("0af9", "1b") for name in (staging.index(token), staging.card(token))
+    }
+    assert len(names) == 4
+    assert all(map(staging.is_of_commit, names))
+    assert not staging.is_of_commit(staging.job)

@@ -362,9 +362,11 @@ def test_an_old_split_with_the_same_shards_is_not_taken_for_moved_ones(
     with monkeypatch.context() as patch:
         patch.setattr(transaction, "_move", fail)
         with pytest.raises(RuntimeError, match="stopped"):
-            write_shards(small_samples, tmp_path, **options, overwrite=True)
-    with pytest.raises(DatasetExistsError):
-        write_shards(small_samples, tmp_path, **options, resume=False)
+            write_shards(small_samples[:-1], tmp_path, **options, overwrite=True)
+    source = Samples(small_samples[:-1])
+    source.stop_at = 0
+    with pytest.raises(RuntimeError, match="stopped"):  # it has thrown the unfinished write away
+        write_shards(source, tmp_path, **options, overwrite=True, resume=False)
     assert verify(tmp_path, progress=False).ok
 
 
