@@ -6,6 +6,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -151,3 +152,46 @@ def test_a_full_disk_says_where(store: LocalStore, monkeypatch: pytest.MonkeyPat
     with pytest.raises(OSError, match=r"No space left on device: '.*new/a\.bin'"):
         store.put("a.bin", b"0123456789")
     assert not list(store.root.iterdir())
+
+
+def test_a_hidden_folder_comes_and_goes(tmp_path: Path) -> None:
+    """Ranks write into a folder while rank 0 removes what it finds there: no error for anybody."""
+    end = time.monotonic() + 2
+    calls = (
+        lambda store: store.put(".x.ranks/a", b"1"),
+        lambda store: store.put(".x.ranks/b", b"1"),
+        lambda store: list(store.list_names()),
+        lambda store: store.sweep("x"),
+        lambda store: [store.delete(name) for name in store.list_names(".x.ranks/", hidden=True)],
+    )
+
+    def repeat(call: Any) -> int:
+        store = LocalStore(tmp_path)
+        rounds = 0
+        while time.monotonic() < end:
+            call(store)
+            rounds += 1
+        return rounds
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        assert all(rounds > 10 for rounds in pool.map(repeat, calls))
+
+
+def test_a_folder_that_may_not_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an error, not an empty folder; one below it, such as `lost+found`, is passed over."""
+    store = LocalStore(tmp_path)
+    store.put("a", b"1")
+    (tmp_path / "lost+found").mkdir()
+    forbidden = tmp_path / "lost+found"
+    list_folder = os.scandir
+
+    def scandir(path: Any) -> Any:  # root may list any folder, so modes do not do it
+        if Path(path) == forbidden:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return list_folder(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert list(store.list_names()) == ["a"]
+    forbidden = tmp_path
+    with pytest.raises(PermissionError):
+        list(store.list_names())

@@ -17,7 +17,7 @@ from vrs_wds.storage.reading import DISK, Reading
 from vrs_wds.storage.store import Stat, StoreWriter
 
 _MAX_OPEN_FILES = 128
-_ATTEMPTS = 10
+_ATTEMPTS = 100
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _TEMPORARY = ".tmp~"
 """End of the names of files that are being written."""
@@ -111,12 +111,10 @@ class LocalStore:
     def list_names(self, prefix: str = "", *, hidden: bool = False) -> Iterator[str]:
         """Yield the names that start with `prefix`, sorted; hidden ones only if asked for."""
         # Only the folder that the prefix names, not everything beside it.
-        folder = self.root / prefix.rpartition("/")[0]
-        if not folder.is_dir():
-            return
-        names = [
-            path.relative_to(self.root).as_posix() for path in folder.rglob("*") if path.is_file()
-        ]
+        names = (
+            path.relative_to(self.root).as_posix()
+            for path in _files_below(self.root / prefix.rpartition("/")[0])
+        )
         yield from sorted(
             name
             for name in names
@@ -182,7 +180,8 @@ class LocalStore:
         folder = self.root / prefix.rpartition("/")[0]
         leftovers = [
             path
-            for path in folder.rglob(f".*{_TEMPORARY}")
+            for path in _files_below(folder)
+            if path.name.startswith(".") and path.name.endswith(_TEMPORARY)
             # `.NAME.RANDOM.tmp~` is to become `NAME`
             if path.with_name(path.name[1:]).relative_to(self.root).as_posix().startswith(prefix)
         ]
@@ -238,10 +237,11 @@ def _temporary_file(path: Path) -> Iterator[BinaryIO]:
     """Open a new file beside `path`; it is removed at the end if it still has its first name."""
     name = f".{path.name}.{secrets.token_hex(8)}{_TEMPORARY}"
     for attempt in range(_ATTEMPTS):
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             file = path.with_name(name).open("xb", buffering=1 << 20)
-        except FileNotFoundError:  # another process has just removed the empty hidden folder
+        # Another process has just removed the empty hidden folder; or a file is in its place.
+        except (FileNotFoundError, FileExistsError):
             if attempt == _ATTEMPTS - 1:
                 raise
         else:
@@ -257,9 +257,27 @@ def _temporary_file(path: Path) -> Iterator[BinaryIO]:
         path.with_name(name).unlink(missing_ok=True)
 
 
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Yield the files of a folder and of those below; other processes may remove some meanwhile.
+
+    Raises:
+        PermissionError: if the folder itself may not be listed.
+    """
+
+    def note(error: OSError) -> None:
+        if isinstance(error, PermissionError) and Path(error.filename) == folder:
+            raise error
+
+    for parent, _, names in os.walk(folder, onerror=note):
+        yield from filter(Path.is_file, map(Path(parent).joinpath, names))
+
+
 def _sync_folder(path: Path) -> None:
     """Make a rename last through a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:  # another process has just removed the file, and the empty folder
+        return
     try:
         os.fsync(descriptor)
     finally:
