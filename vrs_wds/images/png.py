@@ -1,6 +1,7 @@
-"""PNG to RGB: imagecodecs (libpng), after a check of every chunk."""
+"""PNG to RGB: imagecodecs (libdeflate, libpng), after a check of every chunk."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from struct import unpack_from
 from typing import Any, Final
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vrs_wds.images.orientation import parse_orientation
+from vrs_wds.images.png_stored import with_stored_stream
 from vrs_wds.images.refusal import DECODER_ERRORS, refusal, refused
 from vrs_wds.images.rgb import to_rgb
 
@@ -63,11 +65,11 @@ def decode_png(
     libpng expands palettes, small depths and transparency; Pillow is not asked, as it rounds
     16-bit colours down and accepts some short data.
     """
-    _check_chunks(data, where=where)
+    streams = _check_chunks(data, where=where)
     if not header.is_plain_rgb:
         out = None
     try:
-        samples = imagecodecs.png_decode(data, out=out)
+        samples = _decode(data, streams, out)
     except DECODER_ERRORS as error:
         raise refused(error, where, "png") from error
     if out is not None:
@@ -75,22 +77,36 @@ def decode_png(
     return to_rgb(samples, max_value=int(np.iinfo(samples.dtype).max))
 
 
-def _check_chunks(data: bytes, *, where: str) -> None:
-    """Raise unless every chunk is whole, with its checksum right, up to the end chunk.
+def _decode(
+    data: bytes, streams: Sequence[tuple[int, int]], out: NDArray[np.uint8] | None
+) -> NDArray[Any]:
+    stored: Any = with_stored_stream(data, streams)
+    if stored is not None:
+        with suppress(*DECODER_ERRORS):
+            return imagecodecs.png_decode(stored, out=out)
+    return imagecodecs.png_decode(data, out=out)
+
+
+def _check_chunks(data: bytes, *, where: str) -> list[tuple[int, int]]:
+    """Return where the compressed pixels are, if every chunk is whole and its checksum right.
 
     libpng stops at the last row: it misses a lost end, and passes over a damaged `tRNS` or
     `eXIf`, which changes the picture.
     """
     view: Any = memoryview(data)
+    streams = []
     kind, stop = b"", _SIGNATURE_BYTES
     for kind, start, stop in _chunks(data):
         # libdeflate's, many times as fast as zlib's
         if imagecodecs.deflate_crc32(view[start - 4 : stop]) != unpack_from(">I", data, stop)[0]:
             found = f"a wrong checksum of chunk {kind!r} at byte {start - 8}"
             raise refusal(where, expected="a complete png image", found=found)
+        if kind == b"IDAT":
+            streams.append((start, stop))
     if kind != b"IEND":
         found = f"no end chunk in {len(data)} bytes: the last whole chunk ends at byte {stop + 4}"
         raise refusal(where, expected="a complete png image", found=found)
+    return streams
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
