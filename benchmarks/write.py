@@ -309,8 +309,11 @@ def _print_table(
 ) -> None:
     columns = ["median s", "best s", "spread", "samples/s", "MB/s", "CPU s", "us/sample", "peak MB"]
     columns.append("others")
-    ratios = "x webdataset", "x put" if "put" in methods else "x cp"
-    _say(f"{'':<23}" + "".join(f"{name:>10}" for name in columns), *(f"{n:>13}" for n in ratios))
+    others = [name for name in ("webdataset", "put", "cp") if name in methods][:2]
+    _say(
+        f"{'':<23}" + "".join(f"{name:>10}" for name in columns),
+        *(f"{f'x {other}':>13}" for other in others),
+    )
     of = {name: [line for line in lines if line["method"] == name] for name in methods}
     for name in methods:
         seconds = [line["seconds"] for line in of[name]]
@@ -332,7 +335,7 @@ def _print_table(
                 base["seconds"] / line["seconds"]
                 for base, line in zip(of[other], of[name], strict=True)
             )
-            for other in ("webdataset", ratios[1].removeprefix("x "))
+            for other in others
         ]
         _say(
             f"{name:<23}" + "".join(f"{value:>10}" for value in values),

@@ -127,6 +127,7 @@ def write_until(
     A program that ends with this call never closes it: it ends as stopped, or with a split.
     """
     config = _checked(source, config, num_workers, engine, world)
+    _keep_freed_memory()
     store = open_folder(out)
     packer = Packer(store, check_split(split), config)
     check_card(store, split)
@@ -177,6 +178,15 @@ def write_until(
         packer, source, job, fill, ranks, last_step, resume=resume, overwrite=overwrite
     )
     return report_of(store, manifest)
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library keep what is freed, up to some 60 MB, as packing soon asks for it again.
+
+    glibc gives it back, and pays with a fault for each page of the next block, until a large block
+    was freed once (mallopt(3), M_MMAP_THRESHOLD).
+    """
+    bytes(31 << 20)  # pages that nobody touches take no memory
 
 
 def _checked(
