@@ -4,7 +4,7 @@ The rule that says what the pixels are is in the docstring of `vrs_wds.images`. 
 
 ================  ==========================================================================
 JPEG              simplejpeg (libjpeg-turbo), strict
-PNG               imagecodecs (libpng), after a check of every chunk
+PNG               imagecodecs (libdeflate, libpng), after a check of every chunk
 16-bit TIFF       imagecodecs (libtiff)
 all else          Pillow, counted: see `vrs_wds.images.fallbacks`
 ================  ==========================================================================
