@@ -42,6 +42,19 @@ def test_names_are_below_the_folder(moto_server: Bucket) -> None:
     assert client.get_object(Bucket=name, Key="folder/sub/z")["Body"].read() == b"2"
 
 
+@pytest.mark.parametrize("key", ["folder/a//b", "folder//", "folder/./x", "folder/../x"])
+def test_a_foreign_key_that_is_no_path(moto_server: Bucket, key: str) -> None:
+    """The list ends there, and says so; the empty file that stands for the folder is none."""
+    client, name = moto_server.client, moto_server.name
+    store = open_bucket(moto_server)
+    client.put_object(Bucket=name, Key="folder/", Body=b"")
+    assert list(store.list_names()) == []
+
+    client.put_object(Bucket=name, Key=key, Body=b"1")
+    with pytest.raises(StorageError, match="move that file away, or use another folder"):
+        list(store.list_names())
+
+
 def test_more_names_than_a_page_holds(moto_server: Bucket) -> None:
     """This server lists 50 at once."""
     for i in range(120):

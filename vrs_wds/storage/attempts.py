@@ -143,4 +143,10 @@ def _advice_for(failure: Failure) -> str:
         return "The bucket is in another region: give it as the option region"
     if "non-partial" in failure.text or "Range request not supported" in failure.text:
         return "The server does not serve ranges of files, which reading needs"
+    if "object with invalid path" in failure.text:
+        return (
+            "Something else has put a file there whose key has an empty part, '.', '..' or a "
+            "control character, past which the client cannot list: move that file away, or use "
+            "another folder"
+        )
     return "Sending it again would not help: look at the options and the server's answer"
