@@ -153,6 +153,7 @@ def test_verify_finds_damage(run, small_root: Path, tmp_path: Path) -> None:
         (["info"], 2, "url"),
         (["info", "ROOT", "--nope"], 2, "--nope"),
         (["demo", "--num-train", "many"], 2, "many"),
+        (["demo", "--out", "ROOT/train.json"], 1, "train.json is a file. Give the folder"),
     ],
 )
 def test_errors_are_one_line_and_an_exit_code(

@@ -14,7 +14,10 @@ def demo(*, out: Path | None = None, num_train: int = 48, num_val: int = 16) -> 
         num_train: Pictures of the train split.
         num_val: Pictures of the val split.
     """
+    from vrs_wds.writer.folder import open_folder
+
     if out is not None:
+        open_folder(out)  # a file in its place is an error before anything is made
         _run(out, num_train, num_val)
         return
     with TemporaryDirectory(prefix="vrs-wds-demo-") as folder:
