@@ -1,6 +1,7 @@
 """A PNG whose stream is stored gives what libpng makes of the PNG as it came."""
 
 import random
+import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
@@ -130,9 +131,17 @@ def test_what_libpng_gets_as_it_came(monkeypatch):
             assert stored(data) is None
 
 
-def test_threads_and_sizes_share_no_memory(monkeypatch):
-    """Large pictures have memory of their own, the others that of their thread."""
-    monkeypatch.setattr(png_stored, "_KEPT_BYTES", 200_000)
+def test_a_header_that_lies_takes_no_memory():
+    """Deflate makes at most 1,032 bytes of one: what cannot be is not made room for."""
+    data = png(2000, 2000, 8, 2, [])
+    assert stored(data) is None
+    assert outcome(data) == outcome_as_it_came(data)
+    black = saved(np.zeros((2000, 2000, 3), np.uint8), "png")
+    assert stored(black) is not None
+
+
+def test_threads_and_sizes_share_no_memory():
+    """Each thread has its own, larger or smaller pictures in turn."""
     pictures = [photo(height, 200) for height in (300, 40, 500, 120, 7, 333, 90, 210)]
     files = [saved(Image.fromarray(picture), "png") for picture in pictures]
 
@@ -143,3 +152,17 @@ def test_threads_and_sizes_share_no_memory(monkeypatch):
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(check, range(8)))
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="None is not counted")
+def test_refusals_do_not_use_up_none():
+    """The decoder drops a reference to it with each: after some 60,000 the interpreter ends."""
+    data = png(256, 256, 8, 2, [bytes(768)] * 256)
+    header, (_, stream), end = split_chunks(data)
+    rows = bytearray(zlib.decompress(stream))
+    rows[::769] = b"\7" * 256  # a filter that there is not
+    data = join_chunks([header, (b"IDAT", zlib.compress(rows)), end])
+    before = sys.getrefcount(None)
+    for _ in range(1000):
+        assert "here: expected a complete png image" in outcome(data)
+    assert sys.getrefcount(None) > before - 200

@@ -11,16 +11,18 @@ import threading
 from collections.abc import Sequence
 from itertools import pairwise
 from struct import Struct
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import imagecodecs
+import numpy as np
 
 from vrs_wds.images.refusal import DECODER_ERRORS
 
 _MIN_BYTES: Final = 1 << 16
-_KEPT_BYTES: Final = 1 << 24
-_MAX_BYTES: Final = 1 << 28
-"""Smaller pictures gain nothing; each thread keeps memory for middling ones."""
+_MAX_BYTES: Final = 1 << 24
+"""Smaller pictures gain nothing; for larger ones fresh memory costs what libdeflate saves."""
+_MOST_SQUEEZED: Final = 1032
+"""Bytes that deflate can make of one (https://zlib.net/zlib_tech.html): else the header lies."""
 
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples a pixel, by the colour type (PNG, table 11.1)."""
@@ -50,27 +52,30 @@ def with_stored_stream(data: bytes, streams: Sequence[tuple[int, int]]) -> memor
         is wrong with it.
     """
     size = _size_of_rows(data)
-    if not _MIN_BYTES <= size <= _MAX_BYTES or not streams or not _are_in_a_row(streams):
+    if not streams or size < _MIN_BYTES or streams[0][0] + size > _MAX_BYTES:
+        return None
+    if not _are_in_a_row(streams):
         return None
     view = memoryview(data)
     stream = b"".join([view[start:stop] for start, stop in streams])
-    if stream[:1] != _ZLIB_HEAD[:1]:
+    if stream[:1] != _ZLIB_HEAD[:1] or size > _MOST_SQUEEZED * len(stream):
         return None
     head = streams[0][0] - _CHUNK_HEAD.size
     body = len(_ZLIB_HEAD) + -(-size // _BLOCK_BYTES) * _BLOCK.size + size + _UINT32.size
     total = head + _CHUNK_HEAD.size + body + _UINT32.size + len(_END)
     png = _room(total)
     # The rows go as far back as there is room; then block by block moves to its place before.
-    rows = png[total - size :]
+    rows: Any = png[total - size :]
     try:
         if len(imagecodecs.deflate_decode(stream, out=rows)) != size:
             return None
     except DECODER_ERRORS:
         return None
+    adler = imagecodecs.deflate_adler32(rows)  # the stream's end may not be its last bytes
     png[:head] = view[:head]
     _CHUNK_HEAD.pack_into(png, head, body, b"IDAT")
     checksum = _store(png, head + _CHUNK_HEAD.size, rows)
-    png[checksum : checksum + 4] = stream[-4:]  # Adler-32 of the rows: libdeflate has compared it
+    _UINT32.pack_into(png, checksum, adler)
     end = checksum + _UINT32.size
     chunk: Any = png[head + _UINT32.size : end]
     _UINT32.pack_into(png, end, imagecodecs.deflate_crc32(chunk))
@@ -108,10 +113,8 @@ def _size_of_rows(data: bytes) -> int:
 
 
 def _room(size: int) -> memoryview:
-    """Return memory that this thread uses again and again; its own if it is large."""
-    if size > _KEPT_BYTES:
-        return memoryview(bytearray(size))
+    """Return memory that this thread uses again and again."""
     room = getattr(_rooms, "room", None)
     if room is None or len(room) < size:
-        room = _rooms.room = memoryview(bytearray(size))
+        room = _rooms.room = memoryview(cast(Any, np.empty(size, np.uint8)))
     return room[:size]

@@ -51,4 +51,6 @@ def refusing(where: str, image_format: str) -> Iterator[None]:
 def refused(error: Exception, where: str, image_format: str) -> DecodeError:
     """Return the error to raise for one of `DECODER_ERRORS`; where a `with` would take long."""
     found = f"{type(error).__name__}: {str(error).rstrip('.')}"
+    if isinstance(error, UnicodeDecodeError) or not str(error):
+        found = "what its decoder refuses, without a reason that can be read"
     return refusal(where, expected=f"a complete {image_format} image", found=found)

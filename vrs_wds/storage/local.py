@@ -156,6 +156,7 @@ class LocalStore:
             os.link(file.name, path)  # unlike a rename it fails if the name is taken
             self._forget(name)
             _sync_folder(path.parent)
+        self._remove_if_empty(path.parent)  # another process may have removed the file already
 
     def rename(self, name: str, new_name: str) -> None:
         """Give a file another name; one of that name is replaced.
@@ -258,18 +259,28 @@ def _temporary_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """Yield the files of a folder and of those below; other processes may remove some meanwhile.
+    """Yield the files of a folder and of those below, but for what may not be looked into there.
+
+    Other processes may remove some meanwhile.
 
     Raises:
-        PermissionError: if the folder itself may not be listed.
+        OSError: if the folder cannot be listed, or one below fails.
     """
 
-    def note(error: OSError) -> None:
-        if isinstance(error, PermissionError) and Path(error.filename) == folder:
+    def check(error: OSError, place: Path) -> None:
+        is_gone = isinstance(error, FileNotFoundError | NotADirectoryError)
+        if not is_gone and not (isinstance(error, PermissionError) and place != folder):
             raise error
 
-    for parent, _, names in os.walk(folder, onerror=note):
-        yield from filter(Path.is_file, map(Path(parent).joinpath, names))
+    for parent, _, names in os.walk(folder, onerror=lambda e: check(e, Path(e.filename))):
+        for path in map(Path(parent).joinpath, names):
+            try:
+                is_file = path.is_file()
+            except OSError as error:
+                check(error, Path(parent))
+            else:
+                if is_file:
+                    yield path
 
 
 def _sync_folder(path: Path) -> None:
