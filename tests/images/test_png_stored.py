@@ -134,7 +134,8 @@ def test_what_libpng_gets_as_it_came(monkeypatch):
 def test_a_header_that_lies_takes_no_memory():
     """Deflate makes at most 1,032 bytes of one: what cannot be is not made room for."""
     data = png(2000, 2000, 8, 2, [])
-    assert stored(data) is None
+    with mock.patch.object(png_stored, "_room", side_effect=AssertionError("room was made")):
+        assert stored(data) is None
     assert outcome(data) == outcome_as_it_came(data)
     black = saved(np.zeros((2000, 2000, 3), np.uint8), "png")
     assert stored(black) is not None
@@ -166,3 +167,12 @@ def test_refusals_do_not_use_up_none():
     for _ in range(1000):
         assert "here: expected a complete png image" in outcome(data)
     assert sys.getrefcount(None) > before - 200
+
+
+def test_a_reason_that_cannot_be_read():
+    """Of some refusals libpng's words are lost on the way."""
+    chunks = split_chunks(saved(photo(), "png"))
+    data = join_chunks([chunk for chunk in chunks if chunk[0] != b"IDAT"])
+    for error in (UnicodeDecodeError("utf-8", b"x", 0, 1, "invalid"), RuntimeError()):
+        with mock.patch.object(png_decoding.imagecodecs, "png_decode", side_effect=error):
+            assert "without a reason that can be read" in outcome(data)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from vrs_wds.errors import ConfigError
+from vrs_wds.storage import local
 from vrs_wds.storage.local import _MAX_OPEN_FILES, LocalStore
 from vrs_wds.storage.open import open_store
 
@@ -195,3 +196,35 @@ def test_a_folder_that_may_not_be_listed(tmp_path: Path, monkeypatch: pytest.Mon
     forbidden = tmp_path
     with pytest.raises(PermissionError):
         list(store.list_names())
+
+
+def test_a_disk_that_fails_is_no_empty_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mount that is gone would else look like a dataset that is not there."""
+    store = LocalStore(tmp_path)
+    store.put("a/b", b"1")
+
+    def fail(path: Any) -> Any:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    with monkeypatch.context() as failing:
+        failing.setattr(os, "scandir", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            list(store.list_names())
+    monkeypatch.setattr(Path, "is_file", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        list(store.list_names())
+
+
+def test_no_empty_hidden_folder_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process removes a new file before its writer has removed the temporary name."""
+    store, sync = LocalStore(tmp_path), local._sync_folder
+
+    def remove_first(path: Path) -> None:
+        LocalStore(tmp_path).delete(".x/a")
+        sync(path)
+
+    monkeypatch.setattr(local, "_sync_folder", remove_first)
+    store.put_new(".x/a", b"1")
+    assert list(tmp_path.iterdir()) == []

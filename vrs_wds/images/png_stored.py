@@ -106,10 +106,10 @@ def _are_in_a_row(chunks: Sequence[tuple[int, int]]) -> bool:
 def _size_of_rows(data: bytes) -> int:
     """Return the number of bytes that the stream holds; 0 if they are in another order."""
     width, height, depth, colour, _, _, interlace = _IHDR.unpack_from(data, _IHDR_START)
-    depth, width, height = int(depth), int(width), int(height)
     if interlace or colour not in _CHANNELS:
         return 0
-    return height * (1 + -(-width * depth * _CHANNELS[colour] // 8))
+    size: int = height * (1 + -(-width * depth * _CHANNELS[colour] // 8))
+    return size
 
 
 def _room(size: int) -> memoryview:
