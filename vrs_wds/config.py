@@ -9,6 +9,7 @@ import yaml
 
 from vrs_wds.errors import ConfigError
 from vrs_wds.sizes import ByteSize
+from vrs_wds.structs import convert
 from vrs_wds.writer.options import ShardConfig
 
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")
@@ -40,7 +41,7 @@ def parse_config(values: Any, *, where: str = "config") -> ShardConfig:  # noqa:
         ConfigError: as `load_config`.
     """
     try:
-        return msgspec.convert(values, ShardConfig, dec_hook=_convert)
+        return convert(values, ShardConfig, dec_hook=_convert)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
     except msgspec.ValidationError as error:

@@ -19,6 +19,7 @@ from vrs_wds.pipeline.faults import BadSample
 from vrs_wds.reader.dataset import ShardedDataset
 from vrs_wds.reader.read_ahead import DEFAULT_READ_AHEAD_BYTES
 from vrs_wds.storage.store import Location
+from vrs_wds.structs import convert
 
 _VERSION = 1
 
@@ -218,7 +219,7 @@ def _parse_state(values: object) -> _MixedState:
     if isinstance(values, Mapping):
         check_version(values.get("version", _VERSION), _VERSION)
     try:
-        state = msgspec.convert(values, _MixedState)
+        state = convert(values, _MixedState)
     except msgspec.ValidationError as error:
         raise ConfigError(
             f"state: expected what state_dict() of a MixedLoader gave: {error}."

@@ -6,6 +6,7 @@ import msgspec
 
 from vrs_wds.errors import ConfigError
 from vrs_wds.order.epochs import MAX_EPOCH
+from vrs_wds.structs import convert
 
 STATE_VERSION = 1
 
@@ -39,7 +40,7 @@ def parse_state(values: object) -> LoaderState:
     if isinstance(values, Mapping):
         check_version(values.get("version", STATE_VERSION), STATE_VERSION)
     try:
-        state = msgspec.convert(values, LoaderState)
+        state = convert(values, LoaderState)
     except msgspec.ValidationError as error:
         raise ConfigError(
             f"state: expected what state_dict() of a StreamingLoader gave: {error}."

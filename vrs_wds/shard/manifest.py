@@ -8,6 +8,7 @@ import hashlib
 import msgspec
 
 from vrs_wds.errors import ManifestError
+from vrs_wds.structs import decoder_of
 
 FORMAT_VERSION = 1
 """Version of docs/reference/format.md that is written here."""
@@ -103,7 +104,7 @@ def decode_manifest(data: bytes, *, where: str) -> Manifest:
         ManifestError: if it is malformed, of another kind, or of a newer format.
     """
     try:
-        manifest = msgspec.json.decode(data, type=Manifest)
+        manifest = decoder_of(Manifest).decode(data)
     except (ValueError, RecursionError) as error:
         raise ManifestError(
             f"{where}: expected a manifest as `vrs-wds write` or `vrs-wds index` makes it: {error}."

@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from vrs_wds.errors import SidecarError
+from vrs_wds.structs import convert, decoder_of
 from vrs_wds.tasks.meta import Meta
 from vrs_wds.tasks.task import Task
 
@@ -19,7 +19,7 @@ META_EXTENSION = "meta.json"
 
 # "deterministic" sorts the keys of dicts; the fields of Structs have their declared order.
 _ENCODER = msgspec.json.Encoder(order="deterministic")
-_META_DECODER = msgspec.json.Decoder(Meta)
+_META_DECODER = decoder_of(Meta)
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")
 
 
@@ -65,7 +65,7 @@ def decode_sidecar(task: Task[Any], data: bytes, *, where: str) -> Any:  # noqa:
     """
     try:
         if len(data) <= MAX_SIDECAR_BYTES:
-            return _decoder(task.schema).decode(data)
+            return decoder_of(task.schema).decode(data)
     except (ValueError, RecursionError) as error:
         raise _sidecar_error(error, task.name, where) from error
     raise _too_large(len(data), task.name, where)
@@ -76,8 +76,10 @@ class SidecarParser:
 
     def __init__(self, tasks: Iterable[Task[Any]]) -> None:
         self._tasks = tuple(tasks)
-        self._decoders = [("meta", META_EXTENSION, _META_DECODER.decode)]
-        self._decoders += [(t.name, t.extension, _decoder(t.schema).decode) for t in self._tasks]
+        self._decoders: list[tuple[str, str, Callable[[bytes], Any]]] = [
+            ("meta", META_EXTENSION, _META_DECODER.decode)
+        ]
+        self._decoders += [(t.name, t.extension, decoder_of(t.schema).decode) for t in self._tasks]
 
     def parse(self, members: Mapping[str, bytes], key: str, url: str) -> dict[str, Any]:
         """Return `__key__`, `__url__`, `meta` and the Struct of each task; None where it has none.
@@ -165,12 +167,12 @@ def _convert(value: object, schema: type[msgspec.Struct]) -> Any:  # noqa: ANN40
     """
     try:
         plain = msgspec.to_builtins(value, enc_hook=_plain)
-        sidecar = msgspec.convert(plain, schema)
+        sidecar = convert(plain, schema)
         if plain == value or sidecar == value:
             return sidecar
     except (ValueError, TypeError, RuntimeError):  # arrays and tensors cannot be compared so
         pass
-    return msgspec.convert(_to_plain(value), schema)
+    return convert(_to_plain(value), schema)
 
 
 def _to_plain(value: object) -> Any:  # noqa: ANN401
@@ -183,11 +185,6 @@ def _plain(value: object) -> object:
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"expected plain values, got {type(value).__name__}")
-
-
-@lru_cache(maxsize=128)
-def _decoder(schema: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(schema)
 
 
 def _sidecar_error(error: Exception, task: str, where: str) -> SidecarError:

@@ -19,6 +19,7 @@ import msgspec
 
 from vrs_wds.errors import SplitBusyError, StorageError
 from vrs_wds.storage.store import Store
+from vrs_wds.structs import decoder_of
 from vrs_wds.writer.staging import Staging
 
 _LOG = logging.getLogger(__name__)
@@ -253,7 +254,7 @@ def _last_claim(store: Store, staging: Staging) -> tuple[int, ClaimRecord | None
     if not last:
         return 0, None
     try:
-        return last, msgspec.json.decode(store.get(staging.claim(last)), type=ClaimRecord)
+        return last, decoder_of(ClaimRecord).decode(store.get(staging.claim(last)))
     except FileNotFoundError:
         return 0, None
     except msgspec.DecodeError as error:

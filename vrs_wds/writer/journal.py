@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from vrs_wds.errors import ManifestError
 from vrs_wds.shard.manifest import ShardInfo
 from vrs_wds.storage.store import Store
+from vrs_wds.structs import decoder_of
 from vrs_wds.writer.job import Job
 from vrs_wds.writer.staging import EntryName, Place, Staging
 
@@ -92,7 +93,7 @@ class Journal:
     def record(self) -> JobRecord | None:
         """Return the job that is under way, if there is one."""
         try:
-            return msgspec.json.decode(self._store.get(self._staging.job), type=JobRecord)
+            return decoder_of(JobRecord).decode(self._store.get(self._staging.job))
         except FileNotFoundError:
             return None
         except msgspec.MsgspecError as error:
@@ -127,10 +128,10 @@ class Journal:
         def fetch(entry: EntryName) -> ShardEntry:
             name = self._staging.entry(entry)
             try:
-                sealed = msgspec.json.decode(self._store.get(name), type=_Sealed)
+                sealed = decoder_of(_Sealed).decode(self._store.get(name))
                 if _sha256(bytes(sealed.entry)) != sealed.sha256:
                     raise self._malformed(name, "bytes that were changed")
-                return msgspec.json.decode(sealed.entry, type=ShardEntry)
+                return decoder_of(ShardEntry).decode(sealed.entry)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 raise self._malformed(name, error) from error
 

@@ -19,6 +19,7 @@ import msgspec
 from vrs_wds.errors import RankError
 from vrs_wds.order.world import World
 from vrs_wds.sample import Source
+from vrs_wds.structs import decoder_of
 from vrs_wds.writer import claim as claims
 from vrs_wds.writer.claim import Claim
 from vrs_wds.writer.engine import prepare_all
@@ -207,7 +208,7 @@ class Ranks:
 
     def _read(self, name: str) -> RankRecord | None:
         try:
-            return msgspec.json.decode(self._packer.store.get(name), type=RankRecord)
+            return decoder_of(RankRecord).decode(self._packer.store.get(name))
         except (FileNotFoundError, msgspec.DecodeError):
             return None
 

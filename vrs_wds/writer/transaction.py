@@ -23,6 +23,7 @@ from vrs_wds.sample import Source, SourceSample
 from vrs_wds.shard.manifest import Manifest, decode_manifest
 from vrs_wds.shard.names import index_name, manifest_name, shard_name
 from vrs_wds.storage.store import Store
+from vrs_wds.structs import decoder_of
 from vrs_wds.writer.card import make_card
 from vrs_wds.writer.claim import Claim, claim_split, sweep
 from vrs_wds.writer.commit import CompleteShard, make_manifest, publish, write_index
@@ -305,7 +306,7 @@ def _digest(store: Store, name: str) -> str:
 def _commit_record(packer: Packer, *, resume: bool) -> CommitRecord | None:
     name = packer.staging.commit
     try:
-        return msgspec.json.decode(packer.store.get(name), type=CommitRecord)
+        return decoder_of(CommitRecord).decode(packer.store.get(name))
     except FileNotFoundError:
         return None
     except msgspec.MsgspecError as error:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from vrs_wds.errors import SourceError
+from vrs_wds.structs import convert, decoder_of
 
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")
 
@@ -28,7 +29,7 @@ def decode_json(data: bytes, schema: type[T], *, where: str) -> T:
         SourceError: if the text is not JSON, or if a value does not fit.
     """
     try:
-        return msgspec.json.decode(data, type=schema)
+        return decoder_of(schema).decode(data)
     except (ValueError, RecursionError) as error:
         raise _source_error(error, where) from error
 
@@ -40,7 +41,7 @@ def convert_json(value: object, schema: type[T], *, where: str) -> T:
         SourceError: if a value does not fit.
     """
     try:
-        return msgspec.convert(value, schema)
+        return convert(value, schema)
     except (ValueError, RecursionError) as error:
         raise _source_error(error, where) from error
 
