@@ -7,8 +7,8 @@ Drawn 512 x 512 pictures (`benchmarks.write`) with five sidecars, in shards in m
 The limit is the decoder alone: two threads, bytes that are in memory already, into a ring of four
 batches that were touched before. The loader has its default options and gives uint8 batches of 64
 and the targets of all five tasks: it reads, checks every byte, parses and decodes. `workers` is the
-same with two processes. Both run in one process, in turn, round by round; the first round is not
-counted.
+same with two processes, `unswitched` with `switch_interval=None`. All run in one process, in turn,
+round by round, each round in another order; the first round is not counted.
 
 - `jpeg`: quality 90, decoded by simplejpeg; `png`: decoded by imagecodecs.
 - `half`: the JPEGs, to 256 x 256; the limit is simplejpeg's own shrinking to that size.
@@ -26,6 +26,7 @@ Not measured: a disk or a network; a consumer that does something.
 """
 
 import argparse
+import random
 import resource
 import shutil
 import statistics
@@ -101,11 +102,13 @@ def measure_row(row: str, folder: Path, rounds: int) -> None:
     methods = {
         "limit": decoder_alone(data, case, size),
         "loader": loader(dataset, size),
+        "unswitched": loader(dataset, size, switch_interval=None),
         "workers": loader(dataset, size, num_workers=2, persistent_workers=True),
     }
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in methods}
+    order = random.Random(0)  # noqa: S311 - what runs before a method may slow it down
     for number in range(rounds + 1):
-        for name in methods if number % 2 else reversed(methods):
+        for name in order.sample(sorted(methods), len(methods)):
             measured = measure(methods[name])
             if number:
                 found[name].append(measured)
@@ -114,7 +117,7 @@ def measure_row(row: str, folder: Path, rounds: int) -> None:
         shares = [statistics.median(own[i] / limit[i] for own, limit in pairs) for i in range(2)]
         cpu = "" if name == "workers" else f", cpu {shares[1]:.2f}"
         best = max(value[0] for value in values)
-        sys.stdout.write(f"{row:<6}{name:<9}share {shares[0]:.2f}{cpu}, best {best:,.0f}/s\n")
+        sys.stdout.write(f"{row:<6}{name:<11}share {shares[0]:.2f}{cpu}, best {best:,.0f}/s\n")
 
 
 def cpu_micros(work: Callable[[], object], count: int, repeats: int = 15) -> float:

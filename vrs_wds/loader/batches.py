@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -12,6 +13,7 @@ from vrs_wds.errors import TooManyBadSamples
 from vrs_wds.loader.batch_memory import BatchMemory, MemoryPool
 from vrs_wds.loader.executor import ChunkReader, Example, map_in_threads
 from vrs_wds.loader.order import DatasetOrder
+from vrs_wds.loader.switching import at_most
 from vrs_wds.order.plan import RankBatch
 from vrs_wds.order.world import World
 from vrs_wds.pipeline.collate import stack_images
@@ -66,6 +68,7 @@ def read_in_threads(
     pool: MemoryPool,
     batch_size: int,
     num_threads: int,
+    switch_interval: float | None,
     ahead: int,
 ) -> Generator[MadeBatch]:
     """Yield each planned batch with what its samples became; at most `ahead` chunks in advance."""
@@ -84,7 +87,7 @@ def read_in_threads(
         lambda chunk: chunk.read(reader), chunks(), num_threads=num_threads, ahead=ahead
     )
     made: list[Results] = []
-    try:
+    with at_most(switch_interval), closing(results):
         for part in results:
             made.append(part)
             del part
@@ -99,8 +102,6 @@ def read_in_threads(
             parts = [MadeBatch(batch, results_of_batch, stack)]
             del batch, results_of_batch, stack
             yield parts.pop()
-    finally:
-        results.close()
 
 
 def sift_batch(

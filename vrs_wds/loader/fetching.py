@@ -22,6 +22,7 @@ def fetch_and_read(
     pool: MemoryPool,
     batch_size: int,
     num_threads: int,
+    switch_interval: float | None,
     ahead: int,
     read_ahead_bytes: int,
 ) -> Generator[MadeBatch]:
@@ -37,6 +38,7 @@ def fetch_and_read(
             pool=pool,
             batch_size=batch_size,
             num_threads=num_threads,
+            switch_interval=switch_interval,
             ahead=ahead,
         )
         try:

@@ -1,7 +1,6 @@
 """`StreamingLoader`: batches for training."""
 
 import math
-import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,8 +17,10 @@ from vrs_wds.loader.detect import detect_world
 from vrs_wds.loader.executor import ChunkReader
 from vrs_wds.loader.fetching import fetch_and_read
 from vrs_wds.loader.on_device import decode_batches, decode_results
+from vrs_wds.loader.options import check_options, tail_rule, usable_cpus
 from vrs_wds.loader.order import DatasetOrder, needed_extensions
 from vrs_wds.loader.pinning import pin
+from vrs_wds.loader.switching import DEFAULT_SWITCH_INTERVAL
 from vrs_wds.loader.workers import WorkerPool
 from vrs_wds.markup import tree
 from vrs_wds.order.epochs import check_epoch
@@ -77,6 +78,7 @@ class StreamingLoader:
         images: ImagesForm = "list",
         num_workers: int = 0,
         num_threads: int | None = None,
+        switch_interval: float | None = DEFAULT_SWITCH_INTERVAL,
         prefetch_factor: int = 2,
         read_ahead_bytes: int = DEFAULT_READ_AHEAD_BYTES,
         persistent_workers: bool = False,
@@ -123,6 +125,10 @@ class StreamingLoader:
             num_workers: Processes that run the stages; 0 runs them in threads of this process,
                 which is faster unless a stage of yours holds the GIL.
             num_threads: Threads, with `num_workers=0`; None takes the CPUs this process may use.
+            switch_interval: Seconds after which a thread that has decoded a picture gets the
+                interpreter's lock, though another runs Python: while the threads are there,
+                `sys.getswitchinterval()` is no longer than this, in the whole process; None
+                leaves it as it is.
             prefetch_factor: Batches made ahead, by each worker or by all threads together.
             read_ahead_bytes: The most bytes to fetch ahead from a store that is not a disk, over
                 all workers; a batch that is larger is fetched all the same. 0 reads a chunk of
@@ -145,8 +151,13 @@ class StreamingLoader:
             self.dataset = dataset
         else:
             self.dataset = open_with_index(dataset, split)
-        _check_options(
-            num_workers, num_threads, prefetch_factor, read_ahead_bytes, persistent_workers
+        check_options(
+            num_workers,
+            num_threads,
+            switch_interval,
+            prefetch_factor,
+            read_ahead_bytes,
+            persistent_workers,
         )
         self.batch = Batch(batch_size, drop_last=drop_last, ragged=ragged, images=images)
         self.world = detect_world() if world is None else world
@@ -164,7 +175,7 @@ class StreamingLoader:
                 seed=seed,
                 window=window,
                 num_streams=num_streams,
-                tail=_tail_rule(tail, drop_last=drop_last),
+                tail=tail_rule(tail, drop_last=drop_last),
             ),
             per=per,
             # Samples that fill a batch up are told by its mask, which is lost with the plan.
@@ -181,7 +192,8 @@ class StreamingLoader:
         self._prefetch_factor = prefetch_factor
         self._read_ahead_bytes = read_ahead_bytes
         self._persistent = persistent_workers
-        self._num_threads = num_threads or len(_cpus())
+        self._num_threads = num_threads or len(usable_cpus())
+        self._switch_interval = switch_interval
         chunks_of_batch = math.ceil(self.batch.batch_size / MAX_CHUNK)
         self._ahead = max(self._num_threads, prefetch_factor * chunks_of_batch)
         """Chunks that threads read ahead."""
@@ -334,6 +346,7 @@ class StreamingLoader:
                 pool=self._memory,
                 batch_size=self.batch.batch_size,
                 num_threads=self._num_threads,
+                switch_interval=self._switch_interval,
                 ahead=self._ahead,
                 read_ahead_bytes=self._read_ahead_bytes,
             )
@@ -392,36 +405,3 @@ class StreamingLoader:
         return tree(
             f"StreamingLoader, epoch {self.epoch}, {self.order}", [repr(stage) for stage in stages]
         )
-
-
-def _check_options(
-    num_workers: int,
-    num_threads: int | None,
-    prefetch_factor: int,
-    read_ahead_bytes: int,
-    persistent_workers: bool,
-) -> None:
-    for option, value, least in (
-        ("num_workers", num_workers, 0),
-        ("num_threads", 1 if num_threads is None else num_threads, 1),
-        ("prefetch_factor", prefetch_factor, 1),
-        ("read_ahead_bytes", read_ahead_bytes, 0),
-    ):
-        if value < least:
-            raise ConfigError(f"{option}: expected at least {least}, got {value}.")
-    if persistent_workers and num_workers == 0:
-        raise ConfigError("persistent_workers: there are none to keep with num_workers=0.")
-    if num_threads is not None and num_workers > 0:
-        raise ConfigError("num_threads: worker processes run one thread each; use num_workers=0.")
-
-
-def _tail_rule(tail: TailRule | None, *, drop_last: bool) -> TailRule:
-    if tail is not None and drop_last and tail != "drop":
-        raise ConfigError(f"drop_last: contradicts tail={tail!r}; give one of them.")
-    return "drop" if drop_last else tail or "exact"
-
-
-def _cpus() -> set[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))
