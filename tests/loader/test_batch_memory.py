@@ -461,8 +461,43 @@ def test_pictures_of_several_sizes_travel_in_one_tensor(
     results = [*MapDataset(mixed, *stages)]
     pool = SharedPool(new_flags(1, 2)[0])
     sent = _to_shared(results, BatchMemory(pool, len(results), len(results)), pool)
-    flat = [value for item in sent for value in (item.values() if type(item) is dict else [item])]
-    assert sum(isinstance(value, torch.Tensor) for value in flat) == 1
+    assert len(tensors_in(sent)) == 1
+    again = _to_shared(results, BatchMemory(pool, len(results), len(results)), pool)
+    assert len(tensors_in(again)) == 1  # another buffer
+    pool._flags[:] = 0  # the consumer has dropped both
+    third = _to_shared(results, BatchMemory(pool, len(results), len(results)), pool)
+    assert tensors_in(third) == []  # it has them mapped
+
+
+def tensors_in(value: Any) -> list[torch.Tensor]:
+    """Return all tensors in lists, tuples and dicts."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if not isinstance(value, dict | list | tuple):
+        return []
+    parts = value.values() if isinstance(value, dict) else value
+    return [tensor for part in parts for tensor in tensors_in(part)]
+
+
+def grown(sample: dict[str, Any]) -> dict[str, Any]:
+    """Make a picture of a size and a colour that depend on the key; sizes go up and down."""
+    number = sum(sample["__key__"].encode())
+    side = 8 * (1 + number * 7 % 5)
+    return {**sample, "image": np.full((side, side, 3), number % 251, np.uint8)}
+
+
+def test_buffers_that_grow_and_epochs_that_are_left(small_dataset: ShardedDataset) -> None:
+    """A buffer that was mapped is replaced by a larger one; a new epoch begins with none."""
+    options: dict[str, Any] = {"stages": [Decode(), Map(grown)], "batch_size": 1}
+    expected = [b["image"] for b in StreamingLoader(small_dataset, **options)]
+    workers = StreamingLoader(
+        small_dataset, num_workers=1, persistent_workers=True, prefetch_factor=1, **options
+    )
+    for stop in (3, None, 7, None):
+        kept = []
+        for batch, image in zip(workers, expected[:stop], strict=stop is None):
+            assert torch.equal(batch["image"], image)
+            kept = [*kept[-1:], batch["image"]]  # the last two, so that buffers go round
 
 
 @given(

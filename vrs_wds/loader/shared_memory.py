@@ -2,10 +2,11 @@
 
 A worker has a few buffers; a flag in shared memory says which of them somebody has::
 
-    worker    take: raises the flag --> decode --> send (a file descriptor, no pixels)
+    worker    take: raises the flag --> decode --> send (a file descriptor or a number, no pixels)
     consumer  receive: raises it higher --> batch["image"] --> the last view is gone: lowers it
 
-Who is sent a buffer keeps it mapped, so that its pages are touched for the first time only once.
+Who is sent a buffer keeps it mapped: its pages are touched for the first time only once, and the
+next time its number is enough. (A file descriptor is handed over by a thread of the worker.)
 """
 
 import math
@@ -26,6 +27,9 @@ _FREE, _SENT, _RECEIVED = range(3)
 _NOT_KEPT = -1
 _ALIGNMENT = 64
 
+Parcel = tuple[int, tuple[int, ...], torch.Tensor | None]
+"""A tensor on its way: its buffer's number, its shape, and itself if that is not mapped yet."""
+
 
 class SharedPool(MemoryPool):
     """Buffers of one worker."""
@@ -42,6 +46,7 @@ class SharedPool(MemoryPool):
         self._flags[self._flags == _SENT] = _FREE
         self._kept: dict[int, torch.Tensor] = {}
         self._begun: list[int] = []
+        self._mapped: set[int] = set()  # those that the consumer has, and keeps
 
     def take(self, num_bytes: int) -> Lease:
         """Return memory that nobody has; if all that is kept is out, memory for once."""
@@ -49,14 +54,15 @@ class SharedPool(MemoryPool):
             tensor = self._kept.get(number)
             if tensor is None or len(tensor) < num_bytes:
                 tensor = self._kept[number] = _new_shared(num_bytes)
+                self._mapped.discard(number)
             self._flags[number] = _SENT
             self._begun.append(number)
             return tensor, tensor.numpy()
         tensor = _new_shared(num_bytes)
         return tensor, tensor.numpy()
 
-    def send(self, tensor: torch.Tensor | None) -> int:
-        """Return the number of the buffer that a batch is in; others that it began are let go of.
+    def send(self, tensor: torch.Tensor) -> Parcel:
+        """Return what is sent of a batch; other buffers that it began are let go of.
 
         They are not used again: a batch is sent later, by a thread, and parts of its samples may
         lie in them.
@@ -64,13 +70,17 @@ class SharedPool(MemoryPool):
         sent = _NOT_KEPT
         for number in self._begun:
             start = self._kept[number].untyped_storage().data_ptr()
-            if tensor is not None and tensor.untyped_storage().data_ptr() == start:
+            if tensor.untyped_storage().data_ptr() == start:
                 sent = number
             else:
                 del self._kept[number]
                 self._flags[number] = _FREE
         self._begun.clear()
-        return sent
+        if sent in self._mapped:
+            return sent, tuple(tensor.shape), None
+        if sent != _NOT_KEPT:
+            self._mapped.add(sent)
+        return sent, tuple(tensor.shape), tensor
 
 
 class ReceivedBuffers:
@@ -80,16 +90,21 @@ class ReceivedBuffers:
         self._flags: NDArray[np.uint8] = flags.numpy()
         self._mapped: dict[int, torch.Tensor] = {}
 
-    def open(self, tensor: torch.Tensor, number: int) -> Lease:
-        """Return a received tensor; when all its views are gone, the worker may use it again."""
-        flat = tensor.flatten()
-        if number == _NOT_KEPT:
+    def open(self, parcel: Parcel) -> Lease:
+        """Return a received tensor, flat; when all its views are gone, the worker may use it again.
+
+        Each that was sent is opened, in their order.
+        """
+        number, shape, tensor = parcel
+        if tensor is not None and number == _NOT_KEPT:
             # A consumer that keeps many batches would run out of open files: it gets a copy.
-            flat = flat.clone()
+            flat = tensor.flatten().clone()
             return flat, flat.numpy()
-        self._mapped[number] = tensor
+        if tensor is not None:
+            self._mapped[number] = _whole(tensor.untyped_storage())
         self._flags[number] = _RECEIVED
-        return lease(flat.numpy(), partial(_lower, self._flags, number))
+        pixels = self._mapped[number][: math.prod(shape)]
+        return lease(pixels.numpy(), partial(_lower, self._flags, number))
 
 
 @dataclass(frozen=True)
@@ -127,5 +142,9 @@ def _lower(flags: NDArray[np.uint8], number: int, _: Any) -> None:  # noqa: ANN4
 
 def _new_shared(num_bytes: int) -> torch.Tensor:
     # As torch's own collate does in workers: `share_memory_()` would copy.
-    storage = torch.UntypedStorage._new_shared(num_bytes)  # type: ignore[no-untyped-call]
+    return _whole(torch.UntypedStorage._new_shared(num_bytes))  # type: ignore[no-untyped-call]
+
+
+def _whole(storage: torch.UntypedStorage) -> torch.Tensor:
+    """Return all bytes of a storage."""
     return torch.empty(0, dtype=torch.uint8).set_(storage)

@@ -1,5 +1,6 @@
 """Worker processes: the sample stages run there, through `torch.utils.data.DataLoader`."""
 
+import gc
 import multiprocessing
 import sys
 import warnings
@@ -55,6 +56,8 @@ class _WorkerBatches(IterableDataset[tuple[list[int], Results]]):
         """Yield, for each batch, how many results an example has, and the results."""
         info = get_worker_info()
         assert info is not None  # noqa: S101 - only ever iterated by workers
+        # Modules and what they hold live as long as the process: the collector need not walk them.
+        gc.freeze()
         for task in self._tasks:  # a script's own are registered in its main part
             register_task(task)
         reader = self._reader.fresh()
@@ -159,13 +162,13 @@ class WorkerPool:
         self, received: Results, buffers: ReceivedBuffers
     ) -> tuple[Results, StackImages]:
         """Put the pictures back into the samples; and give what makes one tensor of them."""
-        places, tensors, layout, pixels, number, *results = received
-        opened = buffers.open(pixels, number)
+        places, tensors, layout, parcel, *results = received
+        opened = buffers.open(parcel)
         if layout is not None:
             for place, view in zip(places, layout.views(opened[1]), strict=True):
                 results[place]["image"] = torch.from_numpy(view) if place in tensors else view
             return results, stack_images
-        memory = BatchMemory.holding(self._memory, opened, pixels.shape)
+        memory = BatchMemory.holding(self._memory, opened, parcel[1])
         for place, view in zip(places, memory.views, strict=True):
             results[place]["image"] = view
         return results, memory.stack
@@ -241,14 +244,13 @@ def _to_shared(results: Results, memory: BatchMemory, pool: SharedPool) -> Resul
         if dtype == np.uint8 and len(shape) == 3 and shape[2] == 3:
             stacked = memory.stack([*arrays.values()])
             assert isinstance(stacked, torch.Tensor)  # noqa: S101 - of one size
-            number = pool.send(stacked)
-            return [list(arrays), tensors, None, stacked.permute(0, 2, 3, 1), number, *shared]
+            return [list(arrays), tensors, None, pool.send(stacked.permute(0, 2, 3, 1)), *shared]
     pool.note(in_place=False)
     layout = Layout.of([*arrays.values()])
     tensor, pixels = pool.take(max(1, layout.num_bytes))
     for view, array in zip(layout.views(pixels), arrays.values(), strict=True):
         view[...] = array
-    return [list(arrays), tensors, layout, tensor, pool.send(tensor), *shared]
+    return [list(arrays), tensors, layout, pool.send(tensor), *shared]
 
 
 def _array_of(image: object) -> NDArray[Any] | None:
