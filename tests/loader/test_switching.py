@@ -4,10 +4,11 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from vrs_wds import ConfigError, ShardedDataset, StreamingLoader
+from vrs_wds import ConfigError, Decode, Map, ShardedDataset, StreamingLoader
 from vrs_wds.loader.switching import DEFAULT_SWITCH_INTERVAL, at_most
 
 USUAL = 0.004
@@ -39,6 +40,20 @@ def test_short_while_the_loader_is_iterated(small_dataset: ShardedDataset) -> No
         for _ in loader:
             raise ZeroDivisionError
     assert sys.getswitchinterval() == pytest.approx(USUAL)
+
+
+def interval_of(sample: dict[str, Any]) -> dict[str, Any]:
+    """Note the interval that a stage sees."""
+    return {**sample, "interval": sys.getswitchinterval()}
+
+
+def test_not_while_the_consumer_waits(small_dataset: ShardedDataset) -> None:
+    """The threads among themselves win nothing by it."""
+    loader = StreamingLoader(
+        small_dataset, batch_size=4, num_threads=1, stages=[Decode(), Map(interval_of)]
+    )
+    first = next(iter(loader))
+    assert first["interval"].tolist() == pytest.approx([USUAL] * 4)
 
 
 def test_none_leaves_it(small_dataset: ShardedDataset) -> None:

@@ -87,7 +87,7 @@ def read_in_threads(
         lambda chunk: chunk.read(reader), chunks(), num_threads=num_threads, ahead=ahead
     )
     made: list[Results] = []
-    with at_most(switch_interval), closing(results):
+    with closing(results):
         for part in results:
             made.append(part)
             del part
@@ -101,7 +101,8 @@ def read_in_threads(
             # Nothing of the batch is kept here: its memory is the consumer's.
             parts = [MadeBatch(batch, results_of_batch, stack)]
             del batch, results_of_batch, stack
-            yield parts.pop()
+            with at_most(switch_interval):  # while the consumer runs, beside the threads
+                yield parts.pop()
 
 
 def sift_batch(

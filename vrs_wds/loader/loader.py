@@ -126,9 +126,9 @@ class StreamingLoader:
                 which is faster unless a stage of yours holds the GIL.
             num_threads: Threads, with `num_workers=0`; None takes the CPUs this process may use.
             switch_interval: Seconds after which a thread that has decoded a picture gets the
-                interpreter's lock, though another runs Python: while the threads are there,
-                `sys.getswitchinterval()` is no longer than this, in the whole process; None
-                leaves it as it is.
+                interpreter's lock, though the consumer runs Python: from when a batch is given
+                to when the next one is asked for, `sys.getswitchinterval()` is no longer than
+                this, in the whole process; None leaves it as it is.
             prefetch_factor: Batches made ahead, by each worker or by all threads together.
             read_ahead_bytes: The most bytes to fetch ahead from a store that is not a disk, over
                 all workers; a batch that is larger is fetched all the same. 0 reads a chunk of
