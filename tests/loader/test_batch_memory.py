@@ -1,6 +1,7 @@
 """Memory of batches: decoded in place, used again, and never while somebody looks at it."""
 
 import gc
+import os
 import pickle
 import queue
 import signal
@@ -498,6 +499,44 @@ def test_buffers_that_grow_and_epochs_that_are_left(small_dataset: ShardedDatase
         for batch, image in zip(workers, expected[:stop], strict=stop is None):
             assert torch.equal(batch["image"], image)
             kept = [*kept[-1:], batch["image"]]  # the last two, so that buffers go round
+
+
+def left_part(sample: dict[str, Any]) -> dict[str, Any]:
+    """Keep a view of the picture beside it."""
+    return {**sample, "left": sample["image"][:, :4]}
+
+
+def some_bad(sample: dict[str, Any]) -> dict[str, Any]:
+    """Refuse a third of the samples."""
+    if sum(sample["__key__"].encode()) % 3 == 0:
+        raise DecodeError("bad")
+    return sample
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_views_that_stages_keep(small_dataset: ShardedDataset, num_workers: int) -> None:
+    """Where samples are missing, pictures move; what a stage has kept of them is still theirs."""
+    stages = [Decode(size=(16, 16)), Map(left_part), Map(some_bad)]
+    loader = StreamingLoader(
+        small_dataset, stages=stages, batch_size=8, max_skipped=99, num_workers=num_workers
+    )
+    for batch in loader:
+        assert torch.equal(batch["image"][:, :, :, :4].permute(0, 2, 3, 1), batch["left"])
+    assert len(loader.skipped) > 3
+
+
+def test_a_forked_child_drops_a_batch(small_dataset: ShardedDataset) -> None:
+    """Its parent still has it: the worker must not decode into that memory."""
+    batches = iter(StreamingLoader(small_dataset, batch_size=1, num_workers=1, size=(16, 16)))
+    batch = next(batches)
+    pixels = batch["image"].clone()
+    if (child := os.fork()) == 0:
+        del batch
+        gc.collect()
+        os._exit(0)
+    os.waitpid(child, 0)
+    for _ in batches:
+        assert torch.equal(batch["image"], pixels)
 
 
 @given(

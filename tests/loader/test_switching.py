@@ -1,6 +1,7 @@
 """The switch interval while threads decode, and after them."""
 
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -63,8 +64,8 @@ def test_none_leaves_it(small_dataset: ShardedDataset) -> None:
             assert sys.getswitchinterval() == pytest.approx(USUAL)
 
 
-@pytest.mark.parametrize("value", [0, -1.0, 1e-7, 1.5, float("nan")])
-def test_out_of_range(small_dataset: ShardedDataset, value: float) -> None:
+@pytest.mark.parametrize("value", [0, -1.0, 1e-7, 1.5, float("nan"), True, "x", [1]])
+def test_out_of_range(small_dataset: ShardedDataset, value: Any) -> None:
     """Python would take 0 for no interval at all, or refuse it in the middle of an epoch."""
     with pytest.raises(ConfigError, match="switch_interval: expected 1e-06 to 1 second, or None"):
         StreamingLoader(small_dataset, switch_interval=value)
@@ -95,6 +96,55 @@ def test_what_somebody_sets_meanwhile_stays() -> None:
         with at_most(0.0001):
             assert sys.getswitchinterval() == pytest.approx(0.02)
     assert sys.getswitchinterval() == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("micros", [15, 19, 55, 57, 5000])
+def test_restored_to_the_microsecond(micros: int) -> None:
+    """Python cuts fractions off."""
+    sys.setswitchinterval((micros + 0.5) / 1e6)
+    before = sys.getswitchinterval()
+    for _ in range(3):
+        with at_most(1e-5):
+            assert sys.getswitchinterval() == pytest.approx(1e-5)
+    assert sys.getswitchinterval() == before
+
+
+def test_a_block_that_the_collector_ends() -> None:
+    """In whatever moment of another block's beginning: it holds the lock then."""
+    ended = subprocess.run(
+        [sys.executable, "-c", COLLECTED], capture_output=True, text=True, timeout=100
+    )
+    assert (ended.returncode, ended.stdout) == (0, "done\n"), ended.stderr
+
+
+COLLECTED = """
+import gc, sys
+from vrs_wds.loader.switching import at_most
+
+def block():
+    with at_most(5e-5):
+        yield
+
+before = sys.getswitchinterval()
+for number in range(1, 60):
+    gc.disable()
+    for _ in range(2):
+        left = block()
+        next(left)
+        cycle = [left]
+        cycle.append(cycle)
+        del left, cycle
+    other = block()
+    gc.set_threshold(number + gc.get_count()[0])
+    gc.enable()
+    next(other)
+    assert sys.getswitchinterval() < 6e-5
+    other.close()
+    gc.disable()
+    gc.collect()
+    assert sys.getswitchinterval() == before
+print("done")
+"""
 
 
 def test_many_threads_at_once() -> None:

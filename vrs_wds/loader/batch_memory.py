@@ -155,8 +155,8 @@ class BatchMemory:
     def stack(self, images: Sequence[Any]) -> torch.Tensor | list[torch.Tensor]:
         """Return (B, 3, H, W), a view of this memory; see `stack_images`.
 
-        Pictures that are not in their slots are copied to their place; where samples are missing,
-        those after them move up.
+        Pictures that are not in their slots, or have to move up as samples before them are
+        missing, are copied to other memory.
         """
         try:
             return self._stack(images)
@@ -172,9 +172,8 @@ class BatchMemory:
             self._views, self._tensor = [], None
             return self._copy(images)
         assert self._tensor is not None  # noqa: S101 - there are views of it
-        for number, place in enumerate(places):
-            if number != place:
-                self._views[number][:] = self._views[place]
+        if places != [*range(len(images))]:  # not moved in place: a stage may have kept a view
+            return self._copy(images)
         return self._tensor[: len(images)].permute(0, 3, 1, 2)
 
     def _copy(self, images: Sequence[Any]) -> torch.Tensor | list[torch.Tensor]:

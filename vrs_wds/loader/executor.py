@@ -4,6 +4,7 @@ import sys
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeVar, cast
@@ -217,4 +218,6 @@ def map_in_threads(
             yield result.pop()  # not kept here: it holds the memory of a batch
     finally:
         if not is_finalizing():  # then the threads have been joined already
-            pool.shutdown(wait=True, cancel_futures=True)
+            # The garbage collector may end this in one of the threads, which cannot join itself.
+            with suppress(RuntimeError):
+                pool.shutdown(wait=True, cancel_futures=True)

@@ -24,10 +24,13 @@ def check_options(
     ):
         if value < least:
             raise ConfigError(f"{option}: expected at least {least}, got {value}.")
-    if switch_interval is not None and not MIN_SWITCH_INTERVAL <= switch_interval <= 1:
+    is_number = isinstance(switch_interval, int | float) and not isinstance(switch_interval, bool)
+    if switch_interval is not None and not (
+        is_number and MIN_SWITCH_INTERVAL <= switch_interval <= 1
+    ):
         raise ConfigError(
             f"switch_interval: expected {MIN_SWITCH_INTERVAL:g} to 1 second, or None, got "
-            f"{switch_interval}."
+            f"{switch_interval!r}."
         )
     if persistent_workers and num_workers == 0:
         raise ConfigError("persistent_workers: there are none to keep with num_workers=0.")

@@ -10,6 +10,7 @@ next time its number is enough. (A file descriptor is handed over by a thread of
 """
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -104,7 +105,7 @@ class ReceivedBuffers:
             self._mapped[number] = _whole(tensor.untyped_storage())
         self._flags[number] = _RECEIVED
         pixels = self._mapped[number][: math.prod(shape)]
-        return lease(pixels.numpy(), partial(_lower, self._flags, number))
+        return lease(pixels.numpy(), partial(_lower, self._flags, number, os.getpid()))
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,10 @@ def new_flags(num_workers: int, num_buffers: int) -> Sequence[torch.Tensor]:
     return [*flags.share_memory_()]  # type: ignore[no-untyped-call]
 
 
-def _lower(flags: NDArray[np.uint8], number: int, _: Any) -> None:  # noqa: ANN401 - the memory
-    flags[number] = _FREE
+def _lower(flags: NDArray[np.uint8], number: int, owner: int, _: Any) -> None:  # noqa: ANN401 - the memory
+    # A forked child drops a copy of the batch: its parent may still have it.
+    if os.getpid() == owner:
+        flags[number] = _FREE
 
 
 def _new_shared(num_bytes: int) -> torch.Tensor:

@@ -13,6 +13,7 @@ Python around it; a thread that waits 5 ms for these, as is Python's default, de
 where it could have decoded three."""
 MIN_SWITCH_INTERVAL = 1e-6
 """Python counts whole microseconds."""
+_HALF_MICROSECOND = 5e-7
 
 
 class _SwitchInterval:
@@ -20,6 +21,7 @@ class _SwitchInterval:
 
     def __init__(self) -> None:
         self._asked: dict[object, float] = {}
+        self._changes = 0
         self._before = self._set = 0.0
         # At interpreter exit, when a generator may leave its block, the module's names are gone.
         self._get, self._put = sys.getswitchinterval, sys.setswitchinterval
@@ -28,10 +30,11 @@ class _SwitchInterval:
 
     def reset_after_fork(self) -> None:
         """Begin with a lock that nobody holds; threads that have asked are not in the child."""
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may end a block in the midst of the code below.
+        self._lock = threading.RLock()
         if self._asked:
             self._asked.clear()
-            self._restore()
+            self._update()
 
     @contextmanager
     def at_most(self, seconds: float | None) -> Iterator[None]:
@@ -40,27 +43,29 @@ class _SwitchInterval:
             yield
             return
         token = object()
-        with self._lock:
-            if not self._asked:
-                self._before = self._set = self._get()
-            self._asked[token] = seconds
-            self._shorten()
         try:
+            with self._lock:
+                if not self._asked:
+                    self._before = self._set = self._get()
+                self._asked[token] = seconds
+                self._update()
             yield
         finally:
             with self._lock:
                 # A block that was copied by a fork is not among the child's.
                 if self._asked.pop(token, None) is not None:
-                    (self._shorten if self._asked else self._restore)()
+                    self._update()
 
-    def _shorten(self) -> None:
-        if self._get() == self._set:  # else somebody has chosen another meanwhile
-            self._put(min(self._before, *self._asked.values()))
-            self._set = self._get()
-
-    def _restore(self) -> None:
-        if self._get() == self._set:
-            self._put(self._before)
+    def _update(self) -> None:
+        """Set the shortest interval that is asked for, or what was there before."""
+        self._changes += 1
+        changes = -1
+        while changes != self._changes:  # else a block was ended meanwhile, in this thread
+            changes = self._changes
+            if self._get() == self._set:  # else somebody has chosen another
+                # Python cuts off what is below a microsecond, of a number that may be a bit less.
+                self._put(min([self._before, *self._asked.values()]) + _HALF_MICROSECOND)
+                self._set = self._get()
 
 
 _INTERVAL = _SwitchInterval()

@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -133,7 +134,9 @@ class RangeFetcher:
             self._is_closed = True
             self._waiting.clear()
         if not sys.is_finalizing():  # then the threads have been joined already
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            # The garbage collector may call this in one of the threads, which cannot join itself.
+            with suppress(RuntimeError):
+                self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _fits(self, size: int) -> bool:
         if self._held_bytes == 0:
