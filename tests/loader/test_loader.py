@@ -776,3 +776,36 @@ def test_what_is_selected_comes_once_on_all_ranks(
         found += [key for batch in loader for key in batch["__key__"]]
 
     assert sorted(found) == sorted(small_dataset.column("key"))
+
+
+def test_collected_in_one_of_its_own_threads(
+    small_dataset: ShardedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread cannot join itself; nothing is printed of that, and the threads end."""
+    unraisable: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    given, dropped, collected = threading.Event(), threading.Event(), threading.Event()
+
+    def collect(sample: dict[str, Any]) -> dict[str, Any]:
+        if given.is_set() and not collected.is_set():
+            dropped.wait(10)
+            gc.collect()
+            collected.set()
+        return sample
+
+    loader = StreamingLoader(
+        small_dataset, batch_size=1, num_threads=1, stages=[Decode(), Map(collect)]
+    )
+    gc.disable()
+    try:
+        cycle: list[Any] = [iter(loader)]
+        cycle.append(cycle)
+        next(cycle[0])
+        given.set()
+        next(cycle[0])  # lets another sample be begun
+        del cycle
+        dropped.set()
+        assert collected.wait(10)
+    finally:
+        gc.enable()
+    assert [u.exc_value for u in unraisable] == []
