@@ -25,6 +25,7 @@ class _SwitchInterval:
         self._before = self._set = 0.0
         # At interpreter exit, when a generator may leave its block, the module's names are gone.
         self._get, self._put = sys.getswitchinterval, sys.setswitchinterval
+        self._half = _HALF_MICROSECOND
         self.reset_after_fork()
         reset_in_children(self)
 
@@ -45,7 +46,7 @@ class _SwitchInterval:
         token = object()
         try:
             with self._lock:
-                if not self._asked:
+                if not self._asked or self._get() != self._set:  # or somebody has chosen another
                     self._before = self._set = self._get()
                 self._asked[token] = seconds
                 self._update()
@@ -64,7 +65,7 @@ class _SwitchInterval:
             changes = self._changes
             if self._get() == self._set:  # else somebody has chosen another
                 # Python cuts off what is below a microsecond, of a number that may be a bit less.
-                self._put(min([self._before, *self._asked.values()]) + _HALF_MICROSECOND)
+                self._put(min([self._before, *self._asked.values()]) + self._half)
                 self._set = self._get()
 
 
@@ -73,5 +74,5 @@ at_most = _INTERVAL.at_most
 """`with at_most(seconds)`: shorten `sys.getswitchinterval()` for a block; None leaves it.
 
 Of several blocks at once, in any threads, the shortest counts; after the last one the interval is
-what it was, unless somebody has set it meanwhile.
+what it was, or what somebody has set meanwhile.
 """
