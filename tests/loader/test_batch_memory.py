@@ -126,6 +126,13 @@ def test_padded_pictures_in_memory_that_goes_round(
     assert all(torch.equal(images, copy) for images, copy in kept)
 
 
+def test_a_new_buffer_is_as_large_as_the_largest() -> None:
+    """A small one would be let go of when the next large batch comes."""
+    pool = MemoryPool(2)
+    large, small = pool.take(1000), pool.take(10)
+    assert (len(large[1]), len(small[1])) == (1000, 1000)
+
+
 def test_memory_of_padded_batches_goes_round(mixed: ShardedDataset) -> None:
     """In few buffers, as large as the largest batch."""
     loader = StreamingLoader(mixed, batch_size=8, images="padded")

@@ -43,6 +43,7 @@ class MemoryPool:
         """Buffers kept while nobody uses them."""
         self.pin_memory = pin_memory
         self._free: deque[Pixels] = deque(maxlen=max_free)
+        self._largest = 0
         self._backoff = self._pause = 0
 
     def take(self, num_bytes: int) -> Lease:
@@ -58,11 +59,12 @@ class MemoryPool:
         return self.take(num_bytes)[0]
 
     def _raw(self, num_bytes: int) -> Pixels:
+        self._largest = max(self._largest, num_bytes)
         while True:
             try:
                 raw = self._free.pop()
             except IndexError:
-                return np.empty(num_bytes, dtype=np.uint8)
+                return np.empty(self._largest, dtype=np.uint8)
             if len(raw) >= num_bytes:  # else batches have become larger: let go of it
                 return raw
 
@@ -168,12 +170,11 @@ class BatchMemory:
         in_place = bool(self._views) and -1 not in places and sorted(set(places)) == places
         if self._use_slots and self._views:
             self._pool.note(in_place=in_place)
-        if not in_place:
+        # Where samples are missing, pictures are not moved in place: a stage may have kept a view.
+        if not in_place or places != [*range(len(images))]:
             self._views, self._tensor = [], None
             return self._copy(images)
         assert self._tensor is not None  # noqa: S101 - there are views of it
-        if places != [*range(len(images))]:  # not moved in place: a stage may have kept a view
-            return self._copy(images)
         return self._tensor[: len(images)].permute(0, 3, 1, 2)
 
     def _copy(self, images: Sequence[Any]) -> torch.Tensor | list[torch.Tensor]:

@@ -57,7 +57,8 @@ class _WorkerBatches(IterableDataset[tuple[list[int], Results]]):
         info = get_worker_info()
         assert info is not None  # noqa: S101 - only ever iterated by workers
         # Modules and what they hold live as long as the process: the collector need not walk them.
-        gc.freeze()
+        if not gc.get_freeze_count():  # in its first epoch
+            gc.freeze()
         for task in self._tasks:  # a script's own are registered in its main part
             register_task(task)
         reader = self._reader.fresh()
