@@ -4,9 +4,9 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
-from vrs_wds.inspect.draw import draw_outlines, fit_picture
+from vrs_wds.inspect.draw import _shortened, draw_outlines, fit_picture
 from vrs_wds.inspect.outlines import COLORS, Outline, outlines_of, text_color_on
 from vrs_wds.tasks.detection import DetectedObject, Detection
 from vrs_wds.tasks.grounding import Expression, Grounding
@@ -113,8 +113,19 @@ def test_small_pictures_have_numbers_only():
 
 
 def test_a_long_label_is_shortened_to_fit():
-    """A label of a thousand characters is drawn within the picture."""
-    draw_outlines(ground(300, 40), [rectangle(5, 5, 20, 20, label="w" * 1000)], side=300)
+    """A label of a thousand characters is drawn within the picture, and says that it goes on."""
+    pen, font = ImageDraw.Draw(Image.new("RGB", (8, 8))), ImageFont.load_default(size=11.0)
+    for room in (0, 12, 50, 300):
+        shown = _shortened("w" * 1000, pen, font, room)
+        assert pen.textlength(shown, font=font) <= room
+        assert shown == "" or shown.endswith("w...")
+    assert _shortened("a ship", pen, font, 300) == "a ship"
+
+    picture = ground(300, 40)
+    drawn = changed(
+        draw_outlines(picture, [rectangle(5, 5, 20, 20, label="w" * 1000)], side=300), picture
+    )
+    assert drawn[:, 250:].any()
 
 
 def test_an_object_and_its_expressions_are_one_outline():
