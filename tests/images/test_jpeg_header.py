@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vrs_wds.errors import DecodeError
+from vrs_wds.images.header import read_headers
 from vrs_wds.images.jpeg_header import JpegHeader, _parse, parse_jpeg_header
 
 
@@ -33,11 +34,16 @@ PLAIN = [
 
 
 def header_of(data: bytes) -> JpegHeader | None:
-    """Return the header by way of those that are kept."""
+    """Return the header by way of those that are kept; both ways agree."""
     try:
-        return parse_jpeg_header(data, where="here")
+        parsed = parse_jpeg_header(data, where="here")
     except DecodeError:
         return None
+    if parsed.width and parsed.height and data[:3] == b"\xff\xd8\xff":
+        read = read_headers(data, where="here")
+        assert read == read_headers(data, where="here")
+        assert read[1] == parsed
+    return parsed
 
 
 @pytest.mark.parametrize("data", PLAIN)

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from PIL import TiffImagePlugin
 
-from vrs_wds.images.jpeg_header import JpegHeader, parse_jpeg_header
+from vrs_wds.images.jpeg_header import JpegHeader, parse_jpeg_header, size_up_to_scan
 from vrs_wds.images.magic import tell_format
 from vrs_wds.images.orientation import swaps_sides
 from vrs_wds.images.pillow import open_lazily, stored_orientation
@@ -67,6 +67,10 @@ def read_headers(data: bytes, *, where: str) -> tuple[ImageHeader, JpegHeader | 
     Raises:
         DecodeError: see `read_header`.
     """
+    global _last_jpeg
+    beginning, *last = _last_jpeg
+    if beginning and data.startswith(beginning):
+        return last[0], last[1]
     image_format = tell_format(data, where=where)
     stored: JpegHeader | PngHeader | None = None
     if image_format in _PARSERS:
@@ -77,8 +81,14 @@ def read_headers(data: bytes, *, where: str) -> tuple[ImageHeader, JpegHeader | 
     if header.width < 1 or header.height < 1:
         found = f"a size of {header.width} x {header.height}"
         raise refusal(where, expected=f"a {image_format} image with pixels", found=found)
+    if isinstance(stored, JpegHeader) and (size := size_up_to_scan(data, stored)):
+        _last_jpeg = data[:size], header, stored
     return header, stored
 
+
+_last_jpeg: tuple[bytes, Any, Any] = (b"", None, None)
+"""A JPEG up to its first scan's data, and its headers. An encoder makes the same for all pictures
+of a size, unless it optimises its tables; so the next one often begins with the same bytes."""
 
 _PARSERS: Final[dict[str, Callable[..., JpegHeader | PngHeader]]] = {
     "jpeg": parse_jpeg_header,

@@ -56,17 +56,33 @@ def parse_jpeg_header(data: bytes, *, where: str) -> JpegHeader:
     Raises:
         DecodeError: if no frame header comes before the first scan.
     """
-    # An encoder makes the same header for all pictures of a size, unless it optimises its tables.
+    # Pictures may have one of several headers, as where an encoder makes one for each size.
     scan = data.find(_SCAN_MARKER, 0, _MAX_KEPT)
-    length = int.from_bytes(data[scan + 2 : scan + 4], "big")
-    if scan >= 0 and _MIN_SCAN_LENGTH <= length <= _MAX_SCAN_LENGTH:
-        kept = _parse_kept(data[: scan + 2 + length])
+    size = _size_up_to_scan(data, scan + 4)
+    if scan >= 0 and size:
+        kept = _parse_kept(data[:size])
         if kept is not None and kept.first_scan == scan + 4:  # else it is part of a segment
             return kept
     header, found = _parse(data)
     if header is None:
         raise refusal(where, expected="a complete jpeg image", found=found)
     return header
+
+
+def size_up_to_scan(data: bytes, header: JpegHeader) -> int:
+    """Return how many bytes decide the header: another file that begins with them has the same.
+
+    0 if that is not known, or many.
+    """
+    return _size_up_to_scan(data, header.first_scan) if header.first_scan <= _MAX_KEPT else 0
+
+
+def _size_up_to_scan(data: bytes, parameters: int) -> int:
+    """Return the offset of a scan's data, by that of its parameters; 0 if they are not as usual."""
+    length = int.from_bytes(data[parameters - 2 : parameters], "big")
+    size = parameters - 2 + length
+    is_usual = _MIN_SCAN_LENGTH <= length <= _MAX_SCAN_LENGTH and size <= len(data)
+    return size if is_usual and data[parameters - 4 : parameters - 2] == _SCAN_MARKER else 0
 
 
 @lru_cache(maxsize=256)

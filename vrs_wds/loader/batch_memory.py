@@ -137,10 +137,11 @@ class BatchMemory:
         return self._views
 
     def _slot(self, number: int, height: int, width: int) -> Pixels | None:
-        with self._lock:
-            if self._tensor is None:
-                self._allocate((height, width, 3))
-            view = self._views[number]
+        if not self._views:
+            with self._lock:
+                if not self._views:
+                    self._allocate((height, width, 3))
+        view = self._views[number]
         return view if view.shape == (height, width, 3) else None
 
     def _allocate(self, shape: tuple[int, ...]) -> None:
@@ -150,9 +151,10 @@ class BatchMemory:
     def _hold(self, pixels: Lease, shape: tuple[int, ...]) -> None:
         size = int(np.prod(shape))
         tensor, array = pixels
+        views = [*array[:size].reshape(shape)]
         self._tensor = tensor[:size].view(shape)
-        self._views = [*array[:size].reshape(shape)]
-        self._places = {id(view): number for number, view in enumerate(self._views)}
+        self._places = {id(view): number for number, view in enumerate(views)}
+        self._views = views  # at last: from then on threads use it without the lock
 
     def stack(self, images: Sequence[Any]) -> torch.Tensor | list[torch.Tensor]:
         """Return (B, 3, H, W), a view of this memory; see `stack_images`.

@@ -63,41 +63,46 @@ class ChunkReader:
     ) -> list[list[SampleDict | BadSample]]:
         """Return what becomes of each example; its picture lies in its slot if that is possible."""
         slots = [None] * len(chunk) if slots is None else slots
-        uses = Counter(place for place, _ in chunk)
-        slot_of = {place: slot for (place, _), slot in zip(chunk, slots, strict=True)}
-        outcomes = self._outcomes(slot_of)
+        if self.task is None:
+            outcomes = self._decode([place for place, _ in chunk], self.stages, slots)
+            return [[some] if isinstance(some, BadSample) else [*some] for some in outcomes]
+        return self._apart(chunk, slots, self.task)
+
+    def _apart(
+        self, chunk: Sequence[Example], slots: Sequence[Slot | None], task: str
+    ) -> list[list[SampleDict | BadSample]]:
+        """Run the first stage over samples, and the others over examples that are cut from them."""
+        # A picture of several examples is kept: it has memory of its own.
+        found = self.cache.get_many(
+            list(dict.fromkeys(place for place, _ in chunk)),
+            lambda places: self._decode(places, self.stages[:1], [None] * len(places)),
+        )
         results: list[list[SampleDict | BadSample]] = []
         for (place, item), slot in zip(chunk, slots, strict=True):
-            outcome = outcomes[place]
-            if not isinstance(outcome, BadSample) and self.task is not None:
-                example = pick(outcome[0], self.task, item, slot)
+            outcome = found[place]
+            if not isinstance(outcome, BadSample):
+                example = pick(outcome[0], task, item, slot)
                 [outcome] = run_stages_over([example], self.stages[1:], [None])
             results.append([outcome] if isinstance(outcome, BadSample) else [*outcome])
-        if self.task is not None:
-            for place, decoded in outcomes.items():
-                if not isinstance(decoded, BadSample):
-                    total = get_task(self.task).count(decoded[0][self.task])
-                    self.cache.release(place, uses=uses[place], of=total)
+        uses = Counter(place for place, _ in chunk)
+        for place, decoded in found.items():
+            if not isinstance(decoded, BadSample):
+                total = get_task(task).count(decoded[0][task])
+                self.cache.release(place, uses=uses[place], of=total)
         return results
 
-    def _outcomes(self, slot_of: dict[int, Slot | None]) -> dict[int, Outcome]:
-        """Run the stages that see the whole sample: all, or the first where it is taken apart."""
-        stages = self.stages if self.task is None else self.stages[:1]
-
-        def decode(missing: list[int]) -> list[Outcome]:
-            outcomes: list[Outcome] = []
-            for run in self._read(missing):
-                first = len(outcomes)
-                places = missing[first : first + len(run)]
-                # A picture of several examples is kept: it has memory of its own.
-                slots = [slot_of[place] if self.task is None else None for place in places]
-                outcomes += run_stages_over(run, stages, slots)
-            return outcomes
-
-        places = list(slot_of)
-        if self.task is None:
-            return dict(zip(places, decode(places), strict=True))
-        return self.cache.get_many(places, decode)
+    def _decode(
+        self,
+        places: Sequence[int],
+        stages: Sequence[SampleStage],
+        slots: Sequence[Slot | None],
+    ) -> list[Outcome]:
+        """Read samples and run stages over them, what is best read at once after the other."""
+        outcomes: list[Outcome] = []
+        for run in self._read(places):
+            first = len(outcomes)
+            outcomes += run_stages_over(run, stages, slots[first : first + len(run)])
+        return outcomes
 
     def _read(self, places: Sequence[int]) -> Iterator[list[SampleDict | BadSample]]:
         """Yield what is best read at once; if that fails, one by one, to tell the bad."""
@@ -181,8 +186,10 @@ def _steps_of(stage: SampleStage) -> list[_Step]:
     if type(stage) is not Decode or stage.defer:  # a class of the user does it in its own way
         return [apply]
 
+    parse_one = stage.parser()
+
     def parse(samples: list[SampleDict], _: Slot | None) -> list[SampleDict]:
-        return [stage.parse(sample) for sample in samples]
+        return [parse_one(sample) for sample in samples]
 
     def finish(samples: list[SampleDict], slot: Slot | None) -> list[SampleDict]:
         slot = slot if len(samples) == 1 else None

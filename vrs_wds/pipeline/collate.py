@@ -1,6 +1,7 @@
 """A list of decoded samples to a batch."""
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, Literal
 
 import msgspec
@@ -57,9 +58,7 @@ def collate(
     samples = decode_samples(samples)
     batch: dict[str, Any] = {}
     in_metas = {"meta", *task_names()}
-    names: dict[str, None] = {}
-    for sample in samples:
-        names.update(dict.fromkeys(sample))
+    names = dict.fromkeys(chain.from_iterable(samples))
     for name in names:
         if name in in_metas:
             continue
@@ -72,10 +71,8 @@ def collate(
             batch["target"] = _collate_target(values, ragged)
         else:
             batch[name] = _collate_field(values)
-    kept = {*in_metas, "__key__", "__url__"}
-    batch["metas"] = [
-        {name: value for name, value in sample.items() if name in kept} for sample in samples
-    ]
+    kept = [name for name in names if name in in_metas or name in ("__key__", "__url__")]
+    batch["metas"] = [{name: s[name] for name in kept if name in s} for s in samples]
     return batch
 
 

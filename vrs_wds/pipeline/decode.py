@@ -2,17 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, ClassVar, get_args
+from typing import ClassVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vrs_wds.errors import ConfigError, DecodeError
+from vrs_wds.errors import ConfigError
 from vrs_wds.images.coded import DEFAULT_MAX_PIXELS, CodedPicture
 from vrs_wds.images.decode import Slot, decode_picture
 from vrs_wds.images.for_device import is_for_device
-from vrs_wds.images.header import is_image_extension
 from vrs_wds.pipeline.device_picture import DevicePicture, check_device
 from vrs_wds.pipeline.frames import with_picture
 from vrs_wds.pipeline.resize import (
@@ -23,11 +21,9 @@ from vrs_wds.pipeline.resize import (
     inner_size,
     resize_rgb,
 )
-from vrs_wds.pipeline.stage import SampleDict, SampleStage, place_of
-from vrs_wds.tasks.meta import Meta
-from vrs_wds.tasks.registry import get_task, registered_tasks
-from vrs_wds.tasks.sidecars import META_EXTENSION, decode_meta, decode_sidecar
-from vrs_wds.tasks.task import Task
+from vrs_wds.pipeline.sample_parser import Parse, sample_parser
+from vrs_wds.pipeline.stage import SampleDict, SampleStage
+from vrs_wds.tasks.registry import get_task
 
 
 @dataclass(frozen=True, repr=False)
@@ -106,28 +102,16 @@ class Decode(SampleStage):
 
         `meta` and the sidecars are already those of the picture as `finish` will make it.
         """
-        where = place_of(sample)
-        if isinstance(sample.get("meta"), Meta):
-            raise TypeError(f"{where}: was decoded before; leave one Decode out.")
-        named = self._named_tasks()
-        layout = _layout_of(tuple(sample), self.image_extension, named, registered_tasks())
-        extension = self._only_image(layout, sample, where)
-        image = _bytes_of(sample, extension, where) or b""
-        coded = CodedPicture.read(
-            image, where=f"{where}: member {extension!r}", max_pixels=self.max_pixels
-        )
-        parsed: SampleDict = {name: sample[name] for name in layout.hidden}
-        parsed["image"] = coded
-        parsed["meta"] = self._meta(sample, coded.size_wh, where)
-        for task in layout.tasks:
-            text = sample.get(task.extension)
-            if text is not None:
-                if not isinstance(text, bytes):
-                    raise _not_bytes(text, task.extension, where)
-                text = decode_sidecar(task, text, where=where)
-            parsed[task.name] = text
-        for name in layout.others:
-            parsed[name] = sample[name]
+        return self.parser()(sample)
+
+    def parser(self) -> Parse:
+        """Return `parse`; what is the same for many samples is looked up once."""
+        parse = sample_parser(self.image_extension, self._named_tasks(), self.max_pixels)
+        return parse if self.size is None else lambda sample: self._moved(parse(sample))
+
+    def _moved(self, parsed: SampleDict) -> SampleDict:
+        """Let the sidecars move along where the picture will be resized."""
+        coded: CodedPicture = parsed["image"]
         if self.size is None or self.size == coded.size_wh:
             return parsed
         return with_picture(parsed, coded, fit_frame(coded.size_wh, self.size, self.fit))
@@ -168,74 +152,3 @@ class Decode(SampleStage):
         if self.tasks is None or self.tasks in ("all", "complete"):
             return None
         return (self.tasks,) if isinstance(self.tasks, str) else tuple(self.tasks)
-
-    def _only_image(self, layout: "_Layout", sample: SampleDict, where: str) -> str:
-        if len(layout.images) == 1:
-            return layout.images[0]
-        members = ", ".join(name for name in sample if not name.startswith("__"))
-        raise DecodeError(
-            f"{where}: expected one image, found {len(layout.images)} among the members "
-            f"{members or '-'}. Name it with Decode(image_extension=...)."
-        )
-
-    def _meta(self, sample: SampleDict, size_wh: tuple[int, int], where: str) -> Meta:
-        data = _bytes_of(sample, META_EXTENSION, where)
-        if data is None:  # a shard made by somebody else
-            return Meta(name=str(sample.get("__key__", "")), width=size_wh[0], height=size_wh[1])
-        meta = decode_meta(data, where=where)
-        if meta.size_wh != size_wh:
-            raise DecodeError(
-                f"{where}: meta.json says {meta.width} x {meta.height} pixels, the image has "
-                f"{size_wh[0]} x {size_wh[1]}: boxes would not fit. Write the sample anew."
-            )
-        return meta
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """What `Decode` does with members, by their names: many samples have the same."""
-
-    images: tuple[str, ...]
-    """Those that may be the picture; one, or the sample is refused."""
-    hidden: tuple[str, ...]
-    """Names with underscores, which are kept."""
-    tasks: tuple[Task[Any], ...]
-    """Those whose sidecars are parsed."""
-    others: tuple[str, ...]
-    """Members that `Decode` does not know, which are kept."""
-
-
-@lru_cache(maxsize=256)
-def _layout_of(
-    names: tuple[str, ...],
-    image_extension: str | None,
-    named: tuple[str, ...] | None,
-    registered: tuple[Task[Any], ...],
-) -> _Layout:
-    hidden = tuple(name for name in names if name[:2] == "__")
-    images = tuple(
-        name
-        for name in names
-        if (is_image_extension(name) if image_extension is None else name == image_extension)
-    )
-    if len(images) > 1:  # `jpg` beside `mask.png`: the plain extension is the picture
-        images = tuple(name for name in images if "." not in name) or images
-    tasks = registered if named is None else tuple(get_task(name) for name in named)
-    # A foreign member may be named as a task is; that name is the parsed sidecar's.
-    known = {name for task in registered for name in (task.name, task.extension)}
-    known |= {META_EXTENSION, *hidden, *images, "image", "meta"}
-    return _Layout(images, hidden, tasks, tuple(name for name in names if name not in known))
-
-
-def _bytes_of(sample: SampleDict, extension: str, where: str) -> bytes | None:
-    data = sample.get(extension)
-    if data is None or isinstance(data, bytes):
-        return data
-    raise _not_bytes(data, extension, where)
-
-
-def _not_bytes(data: object, extension: str, where: str) -> TypeError:
-    return TypeError(
-        f"{where}: Decode needs the bytes of member {extension!r}, got {type(data).__name__}: it "
-        "was decoded before. Leave webdataset's .decode() out, or name by `only=` what it decodes."
-    )

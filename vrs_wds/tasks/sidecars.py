@@ -75,11 +75,15 @@ class SidecarParser:
     """Parses what samples have for some tasks, and `meta.json`."""
 
     def __init__(self, tasks: Iterable[Task[Any]]) -> None:
-        self._tasks = tuple(tasks)
         self._decoders: list[tuple[str, str, Callable[[bytes], Any]]] = [
             ("meta", META_EXTENSION, _META_DECODER.decode)
         ]
-        self._decoders += [(t.name, t.extension, decoder_of(t.schema).decode) for t in self._tasks]
+        self._decoders += [(t.name, t.extension, decoder_of(t.schema).decode) for t in tasks]
+
+    @property
+    def extensions(self) -> list[str]:
+        """Members that are parsed, where a sample has them."""
+        return [extension for _, extension, _ in self._decoders]
 
     def parse(self, members: Mapping[str, bytes], key: str, url: str) -> dict[str, Any]:
         """Return `__key__`, `__url__`, `meta` and the Struct of each task; None where it has none.
@@ -93,19 +97,39 @@ class SidecarParser:
             SidecarError: if one does not fit.
         """
         parsed: dict[str, Any] = {"__key__": key, "__url__": url}
+        self.fill(parsed, members, lambda: f"{url}: sample {key!r}")
+        return parsed
+
+    def fill(
+        self, parsed: dict[str, Any], members: Mapping[str, Any], where: Callable[[], str]
+    ) -> None:
+        """Put `meta` and the Struct of each task into a dict; None where a sample has none.
+
+        Args:
+            parsed: Where they are put.
+            members: A sample's members by extension.
+            where: Gives what begins the message of an error: shard and key.
+
+        Raises:
+            SidecarError: if one does not fit.
+            TypeError: if one is not bytes.
+        """
         get = members.get
         try:
             for name, extension, decode in self._decoders:
                 data = get(extension)
                 if data is None:
                     parsed[name] = None
+                elif not isinstance(data, bytes):
+                    raise TypeError(f"{where()}: expected bytes of {extension!r}")
                 elif len(data) <= MAX_SIDECAR_BYTES:
                     parsed[name] = decode(data)
                 else:
-                    raise _too_large(len(data), name, f"{url}: sample {key!r}")
+                    raise _too_large(len(data), name, where())
+        except SidecarError:
+            raise
         except (ValueError, RecursionError) as error:
-            raise _sidecar_error(error, name, f"{url}: sample {key!r}") from error
-        return parsed
+            raise _sidecar_error(error, name, where()) from error
 
 
 def check_sidecar(
