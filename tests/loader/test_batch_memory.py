@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from vrs_wds.errors import DecodeError
 from vrs_wds.images.encode import encode_rgb
 from vrs_wds.loader.batch_memory import BatchMemory, MemoryPool, lease
+from vrs_wds.loader.executor import ChunkReader
 from vrs_wds.loader.loader import StreamingLoader
 from vrs_wds.loader.map_dataset import MapDataset
 from vrs_wds.loader.shared_memory import Layout, SharedPool, new_flags
@@ -60,6 +61,21 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> ShardedDataset:
     sizes = [(40, 24)] * 40
     sizes[9], sizes[10], sizes[30] = (24, 40), (8, 8), (41, 24)
     return write_pictures(tmp_path_factory.mktemp("mixed"), sizes, ["png", "jpeg", "webp"])
+
+
+def test_a_sample_that_comes_twice_in_a_chunk_has_two_pictures(mixed: ShardedDataset) -> None:
+    """As where batches are filled up: who writes into one picture does not change the other."""
+    reader = ChunkReader(mixed, mixed.extensions, (Decode(),))
+    memory = BatchMemory(MemoryPool(1), 3, 3)
+    found = reader([(0, 0), (1, 0), (0, 0)], [memory.slot(i) for i in range(3)])
+    images = [sample["image"] for sample in found if isinstance(sample, dict)]
+    assert len(images) == 3
+    assert np.array_equal(images[0], images[2])
+    stacked = memory.stack(images)
+    assert isinstance(stacked, torch.Tensor)
+    stacked[0] = 0
+    assert torch.equal(stacked[2], torch.from_numpy(images[2]).permute(2, 0, 1))
+    assert stacked[2].any()
 
 
 @given(

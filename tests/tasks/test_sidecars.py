@@ -22,6 +22,7 @@ from vrs_wds.tasks.grounding import Expression, Grounding
 from vrs_wds.tasks.meta import Meta
 from vrs_wds.tasks.registry import get_task, task_names
 from vrs_wds.tasks.sidecars import (
+    SidecarParser,
     decode_meta,
     decode_sidecar,
     encode_meta,
@@ -323,6 +324,8 @@ def test_large_sidecars_are_refused_both_ways(monkeypatch):
         encode_sidecar(task, {"captions": ["x" * 1000]}, where="a")
     with pytest.raises(SidecarError, match=r"expected at most 1,000 bytes, got 1,001\."):
         decode_sidecar(task, b" " * 1001, where="a")
+    with pytest.raises(SidecarError, match=r"^u: sample 'k': sidecar of task 'captioning': exp"):
+        SidecarParser([task]).parse({"captioning.json": b" " * 1001}, "k", "u")
 
 
 @pytest.mark.parametrize("name", task_names())
