@@ -69,7 +69,7 @@ def read_headers(data: bytes, *, where: str) -> tuple[ImageHeader, JpegHeader | 
     """
     global _last_jpeg
     beginning, *last = _last_jpeg
-    if beginning and data.startswith(beginning):
+    if beginning and type(data) is bytes and data.startswith(beginning):
         return last[0], last[1]
     image_format = tell_format(data, where=where)
     stored: JpegHeader | PngHeader | None = None

@@ -11,7 +11,7 @@ from vrs_wds.images.header import is_image_extension
 from vrs_wds.pipeline.stage import SampleDict, place_of
 from vrs_wds.tasks.meta import Meta
 from vrs_wds.tasks.registry import get_task, registered_tasks
-from vrs_wds.tasks.sidecars import META_EXTENSION, SidecarParser
+from vrs_wds.tasks.sidecars import META_EXTENSION, SidecarParser, decode_meta
 from vrs_wds.tasks.task import Task
 
 Parse = Callable[[SampleDict], SampleDict]
@@ -38,6 +38,8 @@ class _Layout:
     """Those that may be the picture; one, or the sample is refused."""
     hidden: tuple[str, ...]
     """Names with underscores, which are kept."""
+    texts: tuple[str, ...]
+    """Sidecars that are parsed."""
     sidecars: SidecarParser
     others: tuple[str, ...]
     """Members that are not known, which are kept."""
@@ -69,29 +71,15 @@ class _SampleParser:
         if len(layout.images) != 1:
             raise _not_one_image(layout, sample, where)
         extension = layout.images[0]
-        data = sample[extension]
-        if not isinstance(data, bytes):
-            raise _not_bytes(data, extension, where)
+        data = _bytes_of(sample, extension, where) or b""
         member = f"{where}: member {extension!r}"
         coded = CodedPicture.read(data, where=member, max_pixels=self._max_pixels)
         parsed: SampleDict = {name: sample[name] for name in layout.hidden}
         parsed["image"] = coded
-        try:
-            layout.sidecars.fill(parsed, sample, lambda: where)
-        except TypeError:
-            for name in layout.sidecars.extensions:
-                if not isinstance(text := sample.get(name, b""), bytes):
-                    raise _not_bytes(text, name, where) from None
-            raise
-        size_wh, meta = coded.size_wh, parsed["meta"]
-        if meta is None:  # a shard made by somebody else
-            name = str(sample.get("__key__", ""))
-            parsed["meta"] = Meta(name=name, width=size_wh[0], height=size_wh[1])
-        elif (meta.width, meta.height) != size_wh:
-            raise DecodeError(
-                f"{where}: meta.json says {meta.width} x {meta.height} pixels, the image has "
-                f"{size_wh[0]} x {size_wh[1]}: boxes would not fit. Write the sample anew."
-            )
+        parsed["meta"] = _meta(sample, coded.size_wh, where)
+        for name in layout.texts:
+            _bytes_of(sample, name, where)
+        layout.sidecars.fill(parsed, sample, lambda: where)
         for name in layout.others:
             parsed[name] = sample[name]
         return parsed
@@ -120,7 +108,23 @@ def _layout_of(
     known = {name for task in registered for name in (task.name, task.extension)}
     known |= {META_EXTENSION, *hidden, *images, "image", "meta"}
     others = tuple(name for name in names if name not in known)
-    return _Layout(images, hidden, SidecarParser(tasks), others)
+    texts = tuple(task.extension for task in tasks if task.extension in names)
+    sidecars = SidecarParser(tasks, present=texts, with_meta=False)
+    return _Layout(images, hidden, texts, sidecars, others)
+
+
+def _meta(sample: SampleDict, size_wh: tuple[int, int], where: str) -> Meta:
+    """Return what `meta.json` says, or the picture where there is none."""
+    data = _bytes_of(sample, META_EXTENSION, where)
+    if data is None:  # a shard made by somebody else
+        return Meta(name=str(sample.get("__key__", "")), width=size_wh[0], height=size_wh[1])
+    meta = decode_meta(data, where=where)
+    if meta.size_wh != size_wh:
+        raise DecodeError(
+            f"{where}: meta.json says {meta.width} x {meta.height} pixels, the image has "
+            f"{size_wh[0]} x {size_wh[1]}: boxes would not fit. Write the sample anew."
+        )
+    return meta
 
 
 def _not_one_image(layout: _Layout, sample: SampleDict, where: str) -> DecodeError:
@@ -131,8 +135,11 @@ def _not_one_image(layout: _Layout, sample: SampleDict, where: str) -> DecodeErr
     )
 
 
-def _not_bytes(data: object, extension: str, where: str) -> TypeError:
-    return TypeError(
+def _bytes_of(sample: SampleDict, extension: str, where: str) -> bytes | None:
+    data = sample.get(extension)
+    if data is None or isinstance(data, bytes):
+        return data
+    raise TypeError(
         f"{where}: Decode needs the bytes of member {extension!r}, got {type(data).__name__}: it "
         "was decoded before. Leave webdataset's .decode() out, or name by `only=` what it decodes."
     )

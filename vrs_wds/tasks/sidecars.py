@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -74,16 +74,27 @@ def decode_sidecar(task: Task[Any], data: bytes, *, where: str) -> Any:  # noqa:
 class SidecarParser:
     """Parses what samples have for some tasks, and `meta.json`."""
 
-    def __init__(self, tasks: Iterable[Task[Any]]) -> None:
-        self._decoders: list[tuple[str, str, Callable[[bytes], Any]]] = [
-            ("meta", META_EXTENSION, _META_DECODER.decode)
-        ]
-        self._decoders += [(t.name, t.extension, decoder_of(t.schema).decode) for t in tasks]
+    def __init__(
+        self,
+        tasks: Iterable[Task[Any]],
+        *,
+        present: Container[str] | None = None,
+        with_meta: bool = True,
+    ) -> None:
+        """Choose what is parsed.
 
-    @property
-    def extensions(self) -> list[str]:
-        """Members that are parsed, where a sample has them."""
-        return [extension for _, extension, _ in self._decoders]
+        Args:
+            tasks: Those whose sidecars are parsed, in this order.
+            present: Extensions that samples have; no other is looked for. None: any.
+            with_meta: Parse `meta.json`, too, before them.
+        """
+        self._decoders: list[tuple[str, str, Callable[[bytes], Any] | None]] = []
+        if with_meta:
+            self._decoders.append(("meta", META_EXTENSION, _META_DECODER.decode))
+        for task in tasks:
+            is_there = present is None or task.extension in present
+            decode = decoder_of(task.schema).decode if is_there else None
+            self._decoders.append((task.name, task.extension, decode))
 
     def parse(self, members: Mapping[str, bytes], key: str, url: str) -> dict[str, Any]:
         """Return `__key__`, `__url__`, `meta` and the Struct of each task; None where it has none.
@@ -103,7 +114,7 @@ class SidecarParser:
     def fill(
         self, parsed: dict[str, Any], members: Mapping[str, Any], where: Callable[[], str]
     ) -> None:
-        """Put `meta` and the Struct of each task into a dict; None where a sample has none.
+        """Put the Struct of each task, and `meta`, into a dict; None where a sample has none.
 
         Args:
             parsed: Where they are put.
@@ -112,16 +123,13 @@ class SidecarParser:
 
         Raises:
             SidecarError: if one does not fit.
-            TypeError: if one is not bytes.
         """
         get = members.get
         try:
             for name, extension, decode in self._decoders:
                 data = get(extension)
-                if data is None:
+                if data is None or decode is None:
                     parsed[name] = None
-                elif not isinstance(data, bytes):
-                    raise TypeError(f"{where()}: expected bytes of {extension!r}")
                 elif len(data) <= MAX_SIDECAR_BYTES:
                     parsed[name] = decode(data)
                 else:
