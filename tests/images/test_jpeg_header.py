@@ -57,6 +57,23 @@ def test_a_header_in_front_of_other_data(data: bytes) -> None:
         assert header_of(changed) == _parse(changed)[0]
 
 
+@pytest.mark.parametrize("data", PLAIN)
+def test_a_whole_picture_after_one_that_was_cut_in_its_scans_parameters(data: bytes) -> None:
+    """What the cut one lacks, the whole one has."""
+    first_scan = _first_scan(data)
+    for cut in range(first_scan + 1, first_scan + 10):
+        cut_header, whole = header_of(data[:cut]), read_headers(data, where="here")[1]
+        assert cut_header == _parse(data[:cut])[0]
+        assert whole == _parse(data)[0]
+        read_headers(PLAIN[1], where="here")  # another one, so that the next is not known
+
+
+def _first_scan(data: bytes) -> int:
+    header = _parse(data)[0]
+    assert header is not None
+    return header.first_scan
+
+
 @given(
     st.sampled_from(PLAIN),
     st.lists(st.tuples(st.integers(0, 800), st.integers(0, 255)), max_size=3),

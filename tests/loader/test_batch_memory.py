@@ -71,11 +71,26 @@ def test_a_sample_that_comes_twice_in_a_chunk_has_two_pictures(mixed: ShardedDat
     images = [sample["image"] for sample in found if isinstance(sample, dict)]
     assert len(images) == 3
     assert np.array_equal(images[0], images[2])
+    assert not np.may_share_memory(images[0], images[2])
     stacked = memory.stack(images)
     assert isinstance(stacked, torch.Tensor)
     stacked[0] = 0
     assert torch.equal(stacked[2], torch.from_numpy(images[2]).permute(2, 0, 1))
     assert stacked[2].any()
+
+
+def test_pictures_read_one_by_one_lie_in_their_slots(
+    mixed: ShardedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chunk that is read in several runs, as large samples are."""
+    monkeypatch.setattr("vrs_wds.reader.dataset._LARGE_BYTES", 0)
+    dataset = open_dataset(mixed.store)
+    assert len(list(dataset.runs(range(4), 4))) == 4
+    memory = BatchMemory(MemoryPool(1), 4, 4)
+    reader = ChunkReader(dataset, dataset.extensions, (Decode(),))
+    found = reader([(i, 0) for i in range(4)], [memory.slot(i) for i in range(4)])
+    images = [sample["image"] for sample in found if isinstance(sample, dict)]
+    assert all(image is view for image, view in zip(images, memory.views, strict=True))
 
 
 @given(

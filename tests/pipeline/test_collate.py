@@ -146,6 +146,14 @@ def test_keys_and_shards_are_lists(samples):
     assert batch["__url__"] == ["train-000007.tar"] * 3
 
 
+def test_metas_lack_what_a_sample_lacks(samples):
+    """A stage may have taken a sidecar away, or put one in, for some samples."""
+    del samples[0]["vqa"]
+    metas = collate(samples)["metas"]
+    assert ["vqa" in meta for meta in metas] == [False, True, True]
+    assert metas[1].keys() == {"__key__", "__url__", "meta", *task_names()} & samples[1].keys()
+
+
 def test_metas_are_what_get_task_targets_takes(samples):
     """Sidecars stay parsed, one dict a sample, also where a sample has none."""
     batch = collate(with_target(samples, "detection"))

@@ -58,8 +58,7 @@ def parse_jpeg_header(data: bytes, *, where: str) -> JpegHeader:
     """
     # Pictures may have one of several headers, as where an encoder makes one for each size.
     scan = data.find(_SCAN_MARKER, 0, _MAX_KEPT)
-    size = _size_up_to_scan(data, scan + 4)
-    if scan >= 0 and size:
+    if scan >= 0 and (size := _size_up_to_scan(data, scan + 4)):
         kept = _parse_kept(data[:size])
         if kept is not None and kept.first_scan == scan + 4:  # else it is part of a segment
             return kept
