@@ -200,7 +200,9 @@ class Index:
             with self._store.open_reader(info.url) as stream:
                 self._check_bytes(stream, info)
                 with no_fork_meanwhile():
-                    file = pq.ParquetFile(stream)
+                    # Else arrow's threads read the stream, and one that lets go of what it has
+                    # read while the interpreter ends aborts the process.
+                    file = pq.ParquetFile(stream, pre_buffer=False)
                     self._check_rows(file.metadata)
                     yield file
         except FileNotFoundError as error:
