@@ -2,8 +2,8 @@
 
     python -m benchmarks.link FOLDER        # prints the address of FOLDER; ends with its input
 
-The server is nginx where it is installed, else one in Python. The link is `FaultProxy`, which waits
-before each request and lets all connections share the bandwidth.
+The server is nginx where it is installed, else one in Python. The link is `SlowLink`, by which
+requests arrive late and all connections share the bandwidth.
 """
 
 import json
@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.servers.fault_proxy import FaultProxy
+from benchmarks.slow_link import SlowLink
 from tests.servers.process import running
 from tests.servers.ranges import serving
 
 BYTES_PER_SECOND = 100e6
 LATENCY_SECONDS = 0.05
+ROOT = Path(__file__).parents[1]
 
 _CONFIGURATION = """
 daemon off;
@@ -38,11 +39,11 @@ http {{
 
 
 @contextmanager
-def link_to(folder: Path, root: Path) -> Iterator[str]:
+def link_to(folder: Path) -> Iterator[str]:
     """Serve a folder over the link; gives its address."""
     process = subprocess.Popen(  # noqa: S603 - this module
         [sys.executable, "-m", "benchmarks.link", str(folder)],
-        cwd=root,
+        cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -78,13 +79,14 @@ def main() -> None:
     """Serve until the input ends."""
     with ExitStack() as stack:
         port = stack.enter_context(server_of(Path(sys.argv[1]).resolve()))
-        link = FaultProxy(
-            ("127.0.0.1", port),
-            latency_seconds=LATENCY_SECONDS,
-            bytes_per_second=BYTES_PER_SECOND,
+        link = stack.enter_context(
+            SlowLink(
+                ("127.0.0.1", port),
+                latency_seconds=LATENCY_SECONDS,
+                bytes_per_second=BYTES_PER_SECOND,
+            )
         )
-        proxy = stack.enter_context(link)
-        sys.stdout.write(json.dumps({"url": proxy.url}) + "\n")
+        sys.stdout.write(json.dumps({"url": link.url}) + "\n")
         sys.stdout.flush()
         sys.stdin.read()
 

@@ -2,13 +2,12 @@
 
     python -m benchmarks.remote                 # ours, webdataset (pipe:curl), the link itself
 
-A web server (nginx, found on PATH) serves the shards with ranges; `tests.servers.fault_proxy`, in a
-process of its own, plays the link. 6,000 samples of 85 KB (JPEG, 512 x 512) with five sidecars, in
-shards of 64 MiB; batches of 64. Methods take turns, round by round, each run in a process of its
-own; imports are not on the clock.
+`benchmarks.link` serves the shards with ranges and plays the link. 6,000 samples of 85 KB (JPEG,
+512 x 512) with five sidecars, in shards of 64 MiB; batches of 64. Methods take turns, round by
+round, each run in a process of its own; imports are not on the clock.
 
 - `link`: ranges of 8 MiB, 8 in flight, with obstore, and ranges of 90 KB, 64 in flight: what the
-  link and the proxy give, which opens a connection to the server for each request.
+  link gives.
 - `ours ...`: `StreamingLoader`, in order and shuffled; `no decode` hands the bytes on. The clock
   runs from opening the dataset to the batch after the last second; `first` is the time to the first
   batch, with opening the dataset and reading its index, over that of one range of 8 MiB.
@@ -16,7 +15,7 @@ own; imports are not on the clock.
   processes; decoding by simplejpeg. In order: shuffled, it reads the same bytes in the same order.
 
 `share` is bytes of samples a second over the link's 100 MB/s. `load` is the machine's load average:
-proxy, server and reader take two cores themselves.
+link, server and reader take two cores themselves.
 
 Not measured: TLS; more than one client; a link that loses packets.
 """
@@ -25,22 +24,19 @@ import argparse
 import json
 import os
 import platform
-import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-LINK_BYTES = 100e6
-LATENCY_SECONDS = 0.05
+from benchmarks.link import BYTES_PER_SECOND, link_to
+
 RANGE_BYTES = 8 * 1024 * 1024
 NUM_SAMPLES = 6_000
 NUM_PICTURES = 64
@@ -230,67 +226,6 @@ METHODS: dict[str, Callable[..., dict[str, float]]] = {
 }
 
 
-@contextmanager
-def web_server(root: Path) -> Iterator[int]:
-    """Serve a folder with nginx."""
-    nginx = shutil.which("nginx") or "/usr/sbin/nginx"
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder, "nginx.conf")
-        config.write_text(
-            f"daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;\n"
-            "events { worker_connections 1024; }\n"
-            f"http {{ access_log off; sendfile on; client_body_temp_path {folder}/body;\n"
-            f"proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u;"
-            f" scgi_temp_path {folder}/s;\n"
-            f"server {{ listen 127.0.0.1:{port}; root {root}; }} }}\n"
-        )
-        root.chmod(0o755)
-        process = subprocess.Popen(  # noqa: S603 - of this machine
-            [nginx, "-c", str(config), "-e", f"{folder}/error.log"]
-        )
-        try:
-            _wait_for(port)
-            yield port
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _wait_for(port: int) -> None:
-    for _ in range(200):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise RuntimeError(f"nothing listens on port {port}")
-
-
-@contextmanager
-def link_to(port: int) -> Iterator[str]:
-    """Put a proxy in a process of its own in front of a server; give its address."""
-    code = (
-        "import sys; from tests.servers.fault_proxy import FaultProxy\n"
-        f"with FaultProxy(('127.0.0.1', {port}), latency_seconds={LATENCY_SECONDS},"
-        f" bytes_per_second={LINK_BYTES}) as proxy:\n"
-        "    print(proxy.url, flush=True); sys.stdin.read()\n"
-    )
-    process = subprocess.Popen(  # noqa: S603 - this interpreter
-        [sys.executable, "-c", code],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None  # noqa: S101 - it is a pipe
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.communicate()
-
-
 def _run_alone(method: str, url: str, seconds: float) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.remote", "--one", method, "--url", url]
     done = subprocess.run(  # noqa: S603 - this module again
@@ -331,7 +266,7 @@ def main() -> None:
         manifest = json.loads((root / "train.json").read_text())
         size = sum(shard["filesize"] for shard in manifest["shardlist"]) / NUM_SAMPLES
         _say(f"{platform.machine()}, Python {platform.python_version()}; {size:,.0f} B a sample")
-        with web_server(root) as port, link_to(port) as url:
+        with link_to(root) as url:
             _compare(url, size, options)
 
 
@@ -347,11 +282,11 @@ def _compare(url: str, size: float, options: argparse.Namespace) -> None:
     _say(f"load {_spread(loads)}")
     for name, runs in results.items():
         if name.startswith("link"):
-            shares = [run["bytes"] / run["seconds"] / LINK_BYTES for run in runs]
+            shares = [run["bytes"] / run["seconds"] / BYTES_PER_SECOND for run in runs]
             _say(f"{name:32} share {_spread(shares)}")
             continue
-        shares = [run["overall"] * size / LINK_BYTES for run in runs]
-        steady = [run["rate"] * size / LINK_BYTES for run in runs]
+        shares = [run["overall"] * size / BYTES_PER_SECOND for run in runs]
+        steady = [run["rate"] * size / BYTES_PER_SECOND for run in runs]
         firsts = [run["first"] / one_range for run in runs]
         line = f"{name:32} share {_spread(shares)} after the first {_spread(steady)}"
         line += f" first {_spread(firsts)} ranges"

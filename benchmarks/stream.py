@@ -115,7 +115,7 @@ def run_row(
         if row.name.startswith("remote"):
             from benchmarks.link import link_to
 
-            job = replace(job, url=stack.enter_context(link_to(home / "shards", ROOT)))
+            job = replace(job, url=stack.enter_context(link_to(home / "shards")))
         for number in range(1 if row.once else arguments.rounds * row.times):
             first = number % max(1, len(ready))
             for method, python in ready[first:] + ready[:first]:
