@@ -25,6 +25,7 @@ from vrs_wds.loader.order import DatasetOrder
 from vrs_wds.loader.shared_memory import Layout, ReceivedBuffers, SharedPool, new_flags
 from vrs_wds.order.plan import RankBatch
 from vrs_wds.order.world import World
+from vrs_wds.parents import end_with_parent
 from vrs_wds.pipeline.collate import stack_images
 from vrs_wds.tasks.registry import register_task, registered_tasks
 
@@ -126,6 +127,7 @@ class WorkerPool:
             prefetch_factor=prefetch_factor * (num_workers if self._dealing.by_sample else 1),
             persistent_workers=persistent_workers,
             multiprocessing_context=_context(),
+            worker_init_fn=_begin_worker,
         )
 
     def run(self, epoch: int, start: int) -> Generator[MadeBatch]:
@@ -197,6 +199,10 @@ def _context() -> BaseContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["__main__", "torch"])  # the default, and torch
     return context
+
+
+def _begin_worker(_: int) -> None:
+    end_with_parent()
 
 
 def _refuse_interactive(stages: Iterable[object]) -> None:

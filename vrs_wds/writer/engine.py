@@ -2,7 +2,6 @@
 
 import itertools
 import multiprocessing
-import os
 import signal
 import sys
 import threading
@@ -15,6 +14,7 @@ from pickle import PicklingError
 from typing import Any
 
 from vrs_wds.errors import ConfigError
+from vrs_wds.parents import end_with_parent
 from vrs_wds.sample import Source, SourceSample
 from vrs_wds.tasks.registry import register_task, registered_tasks
 from vrs_wds.tasks.task import Task
@@ -100,11 +100,16 @@ def _start_forkserver() -> None:
 def _stop(pool: ProcessPoolExecutor) -> None:
     """End the workers, whatever they are doing: nobody waits for their results any more."""
     processes = list((pool._processes or {}).values())
+    results: Any = pool._result_queue
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:
         process.terminate()
     for process in processes:
         process.join()
+    if processes:
+        # One that was sending a result has sent half of it. The pool's thread, and so the end of
+        # this process, would wait for the rest for as long as somebody could send it.
+        results._writer.close()
 
 
 def _in_order(
@@ -164,18 +169,10 @@ def _load(source: Source, number: int) -> SourceSample:
 def _start_worker(source: Source | None, config: ShardConfig, tasks: tuple[Task[Any], ...]) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits for us says when to end
-    threading.Thread(target=_end_with_parent, name="vrs_wds parent", daemon=True).start()
+    end_with_parent()
     for task in tasks:
         register_task(task)
     _worker = (source, config)
-
-
-def _end_with_parent() -> None:
-    """End this worker when the process that waits for it was killed: nobody else tells it."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _prepare_chunk(items: list[Any]) -> list[PreparedSample]:
