@@ -1,5 +1,8 @@
 """Where a process stands."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from vrs_wds.errors import ConfigError
@@ -79,3 +82,19 @@ def test_ranks_that_cannot_be(monkeypatch: pytest.MonkeyPatch, rank: str) -> Non
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match=f"RANK='{rank}' and WORLD_SIZE='2'"):
         detect_world()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ((2, 2), "world: expected rank and worker below their numbers"),
+        ((-1, 2), "world: rank: expected at least 0"),
+        (("a", 2), "world: rank: expected a whole number, got 'a'"),
+        ((0, 1.5), "world: world_size: expected a whole number"),
+    ],
+)
+def test_a_world_that_cannot_be(numbers: Any, message: str) -> None:
+    """Is refused when it is made; NumPy's numbers are welcome."""
+    with pytest.raises(ConfigError, match=message):
+        World(*numbers)
+    assert type(World(np.int64(1), np.int64(2)).rank) is int

@@ -1,7 +1,9 @@
 """`StreamingLoader`."""
 
+import copy
 import gc
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from vrs_wds.errors import (
     ConfigError,
     DecodeError,
     ShardTruncated,
+    StorageError,
     TooManyBadSamples,
     UnknownTaskError,
 )
@@ -209,7 +212,21 @@ def test_own_stages(small_dataset: ShardedDataset, num_workers: int) -> None:
         ({"num_workers": 1, "num_threads": 2}, "num_threads: worker processes run one"),
         ({"prefetch_factor": 0}, "prefetch_factor: expected at least 1"),
         ({"persistent_workers": True}, "persistent_workers: there are none"),
-        ({"max_skipped": -1}, "max_skipped: expected 0 or more"),
+        ({"max_skipped": -1}, "max_skipped: expected at least 0"),
+        ({"num_workers": "2"}, "num_workers: expected a whole number, got '2'"),
+        ({"num_workers": 1.5}, "num_workers: expected a whole number, got 1.5"),
+        ({"num_threads": 1.5}, "num_threads: expected a whole number"),
+        ({"prefetch_factor": None}, "prefetch_factor: expected a whole number"),
+        ({"max_skipped": "a"}, "max_skipped: expected a whole number"),
+        ({"read_ahead_bytes": "1MiB"}, "read_ahead_bytes: expected a whole number"),
+        ({"shuffle": "yes"}, "shuffle: expected True or False, got 'yes'"),
+        ({"persistent_workers": "no"}, "persistent_workers: expected True or False"),
+        ({"drop_last": "no"}, "drop_last: expected True or False"),
+        ({"world": (0, 2)}, r"world: expected vrs_wds.World\(rank, world_size\), got \(0, 2\)"),
+        ({"stages": Decode()}, "stages: expected a list of stages, got Decode"),
+        ({"stages": [Decode]}, r"got the class Decode: write Decode\(...\)"),
+        ({"quarantine": "/no/such/folder/bad.jsonl"}, "quarantine: .* there is no such folder"),
+        ({"quarantine": "/tmp"}, "quarantine: .* is a folder"),
         ({"window": -1}, "window: expected at least 0"),
         ({"seed": -1}, "seed: expected at least 0"),
         ({"size": (0, 3)}, r"size: expected \(width, height\)"),
@@ -302,6 +319,17 @@ def test_bad_samples_are_raised_by_default(damaged: Path, num_workers: int) -> N
     """With their own error, that names shard, key and member."""
     with pytest.raises(ChecksumMismatch, match=r"train-000000\.tar: sample 'tile_0002'"):
         list(StreamingLoader(damaged, batch_size=4, num_workers=num_workers))
+
+
+def test_a_quarantine_that_cannot_be_written_any_more(damaged: Path, tmp_path: Path) -> None:
+    """Is one clear error, which holds what could not be written."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    loader = StreamingLoader(damaged, max_skipped=4, quarantine=folder / "bad.jsonl")
+    folder.rmdir()
+
+    with pytest.raises(StorageError, match=r"quarantine: .*cannot be written.*'tile_0002'"):
+        keys(loader)
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -470,6 +498,24 @@ def run_script(code: str, *, interactive: bool = False) -> subprocess.CompletedP
     )
 
 
+@pytest.mark.slow
+def test_a_daemon_thread_that_loads_ends_quietly(small_root: Path) -> None:
+    """The interpreter goes down while it asks for the next batches."""
+    result = run_script(
+        "import threading, vrs_wds as vw\n"
+        f"loader = vw.StreamingLoader({str(small_root)!r}, batch_size=2)\n"
+        "begun = threading.Event()\n"
+        "def load():\n"
+        "    while True:\n"
+        "        for batch in loader:\n"
+        "            begun.set()\n"
+        "threading.Thread(target=load, daemon=True).start()\n"
+        "begun.wait()"
+    )
+
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_leaving_in_mid_epoch_ends_quietly(small_root: Path) -> None:
     """An iterator that is still alive when the interpreter exits says nothing."""
     result = run_script(
@@ -517,7 +563,7 @@ def test_pictures_that_a_stage_made_tensors(small_dataset: ShardedDataset) -> No
 def test_mistakes_are_not_skipped(small_dataset: ShardedDataset) -> None:
     """A function that gives nothing, a sample decoded twice: whatever the budget."""
     for stages, message in (
-        ([Decode(), Map(lambda sample: None)], "Map.*expected a sample, got None"),
+        ([Decode(), Map(lambda sample: None)], "Map.*expected a sample, which is a dict, got None"),
         ([Decode(), Decode()], "was decoded before"),
     ):
         with pytest.raises(TypeError, match=message):
@@ -578,6 +624,16 @@ def test_persistent_workers_serve_one_iteration_at_a_time(small_dataset: Sharded
     with pytest.raises(ConfigError, match="another iteration of this loader was begun"):
         next(first)
     second.close()
+
+
+def test_a_loader_with_workers_is_copied_without_them(small_dataset: ShardedDataset) -> None:
+    """They live on between epochs; the copy starts its own."""
+    loader = StreamingLoader(
+        small_dataset, batch_size=8, num_workers=1, persistent_workers=True, stages=[]
+    )
+    expected = keys(loader)
+
+    assert keys(copy.deepcopy(loader)) == keys(pickle.loads(pickle.dumps(loader))) == expected
 
 
 def inverted(sample: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -515,3 +516,14 @@ def test_a_refused_state_changes_nothing(
             loader.load_state_dict(state)
         next(iterator)
         assert (loader.state_dict()["epoch"], loader.state_dict()["batch"]) == (0, 2)
+
+
+def test_another_selection_of_the_same_length_is_told_apart(small_dataset: ShardedDataset) -> None:
+    """The message shows the part of the fingerprint that differs."""
+    state = StreamingLoader(small_dataset[:10], batch_size=2).state_dict()
+
+    with pytest.raises(ConfigError, match=r"it had 10 samples and fingerprint (\S+),") as caught:
+        StreamingLoader(small_dataset[10:20], batch_size=2).load_state_dict(state)
+
+    had, has = re.findall(r"[0-9a-f]{12}\+[0-9a-f]+", str(caught.value))
+    assert had != has

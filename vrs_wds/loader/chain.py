@@ -48,6 +48,8 @@ def split_stages(
     Raises:
         ConfigError: if one of them is no stage, or cannot run where it stands.
     """
+    if not isinstance(stages, Sequence):
+        raise ConfigError(f"stages: expected a list of stages, got {stages!r}.")
     count = 0
     while count < len(stages) and isinstance(stages[count], SampleStage):
         count += 1
@@ -55,6 +57,11 @@ def split_stages(
     for stage in stages[count:]:
         if isinstance(stage, Batch):
             raise ConfigError("stages: the loader makes batches itself; leave Batch out.")
+        if isinstance(stage, type):
+            raise ConfigError(
+                f"stages: expected stages, got the class {stage.__name__}: write "
+                f"{stage.__name__}(...)."
+            )
         if not callable(stage):
             raise ConfigError(
                 f"stages: expected callables from iterator to iterator, got {stage!r}."

@@ -30,7 +30,32 @@ def world_of(given: World | None) -> World:
     """
     if given is None:
         return detect_world()
+    check_world(given)
     return _with_worker(given) if given.num_workers == 1 else given
+
+
+def check_world(world: object) -> None:
+    """Refuse what is no `World`.
+
+    Raises:
+        ConfigError: if it is none.
+    """
+    if not isinstance(world, World):
+        raise ConfigError(f"world: expected vrs_wds.World(rank, world_size), got {world!r}.")
+
+
+def check_same_world(made: World, now: World) -> None:
+    """Refuse to go on as one of other ranks: each would give what others give too.
+
+    Raises:
+        ConfigError: if the rank, or their number, is not what it was.
+    """
+    if (now.rank, now.world_size) != (made.rank, made.world_size):
+        raise ConfigError(
+            f"world: the loader was made as rank {made.rank} of {made.world_size}, "
+            f"but this is rank {now.rank} of {now.world_size}. Make it after the process group "
+            "is initialized (with Lightning: in `train_dataloader()`), or pass world=..."
+        )
 
 
 def _with_worker(world: World) -> World:

@@ -1,6 +1,7 @@
 """Runs the chain of sample stages over chunks of examples, in threads, in order."""
 
 import sys
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +17,7 @@ from vrs_wds.images.decode import Slot
 from vrs_wds.loader.decoded_cache import DecodedCache
 from vrs_wds.pipeline.decode import Decode
 from vrs_wds.pipeline.faults import BadSample, bad_sample
-from vrs_wds.pipeline.stage import SampleDict, SampleStage, place_of
+from vrs_wds.pipeline.stage import SampleDict, SampleStage, place_of, results_of
 from vrs_wds.reader.dataset import ShardedDataset
 from vrs_wds.tasks.registry import get_task
 
@@ -140,7 +141,7 @@ def run_stages(stages: Sequence[SampleStage], sample: SampleDict) -> list[Sample
     """Return what a chain of sample stages makes of one sample."""
     samples = [sample]
     for stage in stages:
-        samples = [result for item in samples for result in stage.apply(item)]
+        samples = [result for item in samples for result in results_of(stage, item)]
     return samples
 
 
@@ -181,7 +182,7 @@ def _steps_of(stage: SampleStage) -> list[_Step]:
     """Return what is done with all samples before the next thing is."""
 
     def apply(samples: list[SampleDict], _: Slot | None) -> list[SampleDict]:
-        return [result for sample in samples for result in stage.apply(sample)]
+        return [result for sample in samples for result in results_of(stage, sample)]
 
     if type(stage) is not Decode or stage.defer:  # a class of the user does it in its own way
         return [apply]
@@ -217,14 +218,24 @@ def map_in_threads(
     is_finalizing = sys.is_finalizing  # at interpreter exit the module's own names are gone
     try:
         for item in islice(iterator, ahead):
-            waiting.append(pool.submit(work, item))
+            waiting.append(_submit(pool, work, item))
         while waiting:
             result = [waiting.popleft().result()]
             for item in islice(iterator, 1):
-                waiting.append(pool.submit(work, item))
+                waiting.append(_submit(pool, work, item))
             yield result.pop()  # not kept here: it holds the memory of a batch
     finally:
         if not is_finalizing():  # then the threads have been joined already
             # The garbage collector may end this in one of the threads, which cannot join itself.
             with suppress(RuntimeError):
                 pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _submit(pool: ThreadPoolExecutor, work: Callable[[T], R], item: T) -> Future[R]:
+    try:
+        return pool.submit(work, item)
+    except RuntimeError as error:
+        # The interpreter is going down. A daemon thread goes with it, without a trace of an error.
+        if "shutdown" in str(error) and threading.current_thread().daemon:
+            raise SystemExit from None
+        raise

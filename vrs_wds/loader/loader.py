@@ -13,7 +13,7 @@ from vrs_wds.loader.batch_memory import MemoryPool
 from vrs_wds.loader.batches import MAX_CHUNK, MadeBatch, find_good, sift_batch
 from vrs_wds.loader.chain import check_given, default_stages, device_of, split_stages, tasks_of
 from vrs_wds.loader.decoded_cache import DecodedCache
-from vrs_wds.loader.detect import detect_world
+from vrs_wds.loader.detect import check_same_world, check_world, detect_world
 from vrs_wds.loader.executor import ChunkReader
 from vrs_wds.loader.fetching import fetch_and_read
 from vrs_wds.loader.on_device import decode_batches, decode_results
@@ -160,6 +160,8 @@ class StreamingLoader:
             persistent_workers,
         )
         self.batch = Batch(batch_size, drop_last=drop_last, ragged=ragged, images=images)
+        if world is not None:
+            check_world(world)
         self.world = detect_world() if world is None else world
         self._found_world = world is None
         self._sample_stages, self._stream_stages = split_stages(
@@ -281,7 +283,7 @@ class StreamingLoader:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield the batches of the next epoch; after `load_state_dict`, the rest of its epoch."""
-        self._check_world()
+        check_same_world(self.world, detect_world() if self._found_world else self.world)
         epoch, start = self.epoch, self._start
         self.epoch, self._start = epoch + 1, 0
         self._given = (epoch, start) if self.order.num_batches else (self.epoch, 0)
@@ -368,16 +370,6 @@ class StreamingLoader:
         loose = (stage for stage in self._sample_stages if not stage.one_to_one)
         return next(loose, next(iter(self._stream_stages), None))  # these may hold samples back
 
-    def _check_world(self) -> None:
-        """Refuse to go on as one of other ranks: each would give what others give too."""
-        now = detect_world() if self._found_world else self.world
-        if (now.rank, now.world_size) != (self.world.rank, self.world.world_size):
-            raise ConfigError(
-                f"world: the loader was made as rank {self.world.rank} of {self.world.world_size}, "
-                f"but this is rank {now.rank} of {now.world_size}. Make it after the process group "
-                "is initialized (with Lightning: in `train_dataloader()`), or pass world=..."
-            )
-
     def _require_plan(self, method: str) -> None:
         if (loose := self._loose_stage()) is not None:
             raise ConfigError(
@@ -394,6 +386,10 @@ class StreamingLoader:
             num_samples=self.order.num_examples,
             order=self.order.describe(),
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has no worker processes; it starts its own."""
+        return {**self.__dict__, "_pool": None}
 
     def __repr__(self) -> str:
         stages = [*self._sample_stages, *self._stream_stages, self.batch]

@@ -18,6 +18,10 @@ class MapDataset(Dataset[SampleDict]):
     """
 
     def __init__(self, dataset: ShardedDataset, *stages: SampleStage) -> None:
+        if not isinstance(dataset, ShardedDataset):
+            raise ConfigError(
+                f"dataset: expected what vrs_wds.open_dataset(...) gives, got {dataset!r}."
+            )
         self.dataset = dataset
         self.stages = stages or (Decode(),)
         for stage in self.stages:

@@ -1,6 +1,5 @@
 """`mix`: batches from several datasets, or for several tasks, in proportion to weights."""
 
-import operator
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from vrs_wds.checks import whole_number
 from vrs_wds.errors import ConfigError
 from vrs_wds.loader.loader import StreamingLoader
 from vrs_wds.order.epochs import check_epoch
@@ -65,12 +65,7 @@ def mix(
     """
     if isinstance(parts, Mapping):
         parts = [Part(address, weight) for address, weight in parts.items()]
-    try:
-        number = operator.index(seed)  # NumPy's are welcome
-    except TypeError:
-        number = -1
-    if number < 0:
-        raise ConfigError(f"seed: expected a whole number from 0, got {seed!r}.")
+    number = whole_number("seed", seed, least=0)
     if not all(isinstance(part, Part) for part in parts):
         raise ConfigError(
             f"parts: expected weights by address, or vrs_wds.Part(...), got {parts!r}."

@@ -2,6 +2,7 @@
 
 import os
 
+from vrs_wds.checks import whole_number, yes_or_no
 from vrs_wds.errors import ConfigError
 from vrs_wds.loader.switching import MIN_SWITCH_INTERVAL
 from vrs_wds.order.plan import TailRule
@@ -22,8 +23,8 @@ def check_options(
         ("prefetch_factor", prefetch_factor, 1),
         ("read_ahead_bytes", read_ahead_bytes, 0),
     ):
-        if value < least:
-            raise ConfigError(f"{option}: expected at least {least}, got {value}.")
+        whole_number(option, value, least=least)
+    yes_or_no("persistent_workers", persistent_workers)
     is_number = isinstance(switch_interval, int | float) and not isinstance(switch_interval, bool)
     if switch_interval is not None and not (
         is_number and MIN_SWITCH_INTERVAL <= switch_interval <= 1

@@ -16,7 +16,6 @@ streams and the size of a global batch; and on nothing else. Memory: one number 
 number for each sample of the streams that are read.
 """
 
-import operator
 from dataclasses import dataclass
 from math import gcd
 from typing import Literal, get_args
@@ -24,6 +23,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from vrs_wds.checks import whole_number, yes_or_no
 from vrs_wds.errors import ConfigError
 from vrs_wds.order.seeds import rng_for
 from vrs_wds.order.sequence import Numbers, ShardSequence
@@ -72,14 +72,9 @@ class PlanOptions:
             ("window", "window", 0),
             ("num_streams", "num_streams", 1),
         ):
-            value = getattr(self, field)
-            try:
-                number = operator.index(value)
-            except TypeError:
-                raise ConfigError(f"{option}: expected a whole number, got {value!r}.") from None
-            if number < least:
-                raise ConfigError(f"{option}: expected at least {least}, got {value}.")
+            number = whole_number(option, getattr(self, field), least=least)
             object.__setattr__(self, field, number)  # NumPy's would not fit a state
+        object.__setattr__(self, "shuffle", yes_or_no("shuffle", self.shuffle))
         if self.tail not in get_args(TailRule):
             raise ConfigError(
                 f"tail: expected one of {', '.join(get_args(TailRule))}, got {self.tail!r}."

@@ -84,9 +84,9 @@ def check_same_run(saved: LoaderState, here: LoaderState) -> None:
     if saved.fingerprint != here.fingerprint:
         raise ConfigError(
             f"state: the dataset, or its selection, has changed since the state was saved: it had "
-            f"{saved.num_samples:,} samples and fingerprint {saved.fingerprint[:12]}, now it has "
-            f"{here.num_samples:,} and {here.fingerprint[:12]}. Resume over the same data, or "
-            "start anew."
+            f"{saved.num_samples:,} samples and fingerprint {_brief(saved.fingerprint)}, now it "
+            f"has {here.num_samples:,} and {_brief(here.fingerprint)}. Resume over the same data, "
+            "or start anew."
         )
     names = sorted({*saved.order, *here.order})
     differences = [
@@ -100,3 +100,8 @@ def check_same_run(saved: LoaderState, here: LoaderState) -> None:
             "same options. global_batch_size is batch_size times the number of ranks: on other "
             "ranks, choose batch_size so that it stays the same."
         )
+
+
+def _brief(fingerprint: str) -> str:
+    """Shorten each part: that of the dataset, and that of its selection."""
+    return "+".join(part[:12] for part in fingerprint.split("+"))

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from vrs_wds.checks import whole_number
+from vrs_wds.errors import ConfigError
+
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -19,8 +22,11 @@ class World:
     """Tells the ranks of one launch from those of another; empty where nobody says."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rank < self.world_size or not 0 <= self.worker < self.num_workers:
-            raise ValueError(f"expected rank and worker below their numbers, got {self}.")
+        for name in ("rank", "world_size", "worker", "num_workers"):
+            number = whole_number(f"world: {name}", getattr(self, name), least=0)
+            object.__setattr__(self, name, number)  # NumPy's would not fit a state
+        if not self.rank < self.world_size or not self.worker < self.num_workers:
+            raise ConfigError(f"world: expected rank and worker below their numbers, got {self}.")
 
     @property
     def reader(self) -> int:

@@ -1,11 +1,11 @@
 """Groups consecutive samples into batches."""
 
-import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from vrs_wds.checks import whole_number, yes_or_no
 from vrs_wds.errors import ConfigError
 from vrs_wds.pipeline.collate import RaggedForm, collate
 from vrs_wds.pipeline.pad import ImagesForm, check_images
@@ -27,15 +27,9 @@ class Batch(BriefRepr):
     below, and `sizes_wh`."""
 
     def __post_init__(self) -> None:
-        try:
-            number = operator.index(self.batch_size)
-        except TypeError:
-            raise ConfigError(
-                f"batch_size: expected a whole number, got {self.batch_size!r}."
-            ) from None
+        number = whole_number("batch_size", self.batch_size, least=1)
         object.__setattr__(self, "batch_size", number)  # NumPy's would not fit a state
-        if self.batch_size < 1:
-            raise ConfigError(f"batch_size: expected at least 1, got {self.batch_size}.")
+        yes_or_no("drop_last", self.drop_last)
         if self.ragged not in ("packed", "list"):
             raise ConfigError(f"ragged: expected 'packed' or 'list', got {self.ragged!r}.")
         check_images(self.images)

@@ -5,12 +5,14 @@ configuration is never skipped.
 """
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vrs_wds import errors
-from vrs_wds.errors import ConfigError, SampleError, TooManyBadSamples
+from vrs_wds.checks import whole_number
+from vrs_wds.errors import ConfigError, SampleError, StorageError, TooManyBadSamples
 from vrs_wds.pipeline.stage import SampleDict
 
 
@@ -51,8 +53,9 @@ class FaultLog:
     """Of those skipped in this epoch."""
 
     def __post_init__(self) -> None:
-        if self.max_skipped < 0:
-            raise ConfigError(f"max_skipped: expected 0 or more, got {self.max_skipped}.")
+        self.max_skipped = whole_number("max_skipped", self.max_skipped, least=0)
+        if self.quarantine is not None:
+            _check_writable(self.quarantine)
 
     def begin_epoch(self) -> None:
         """Count samples anew that were counted before."""
@@ -78,8 +81,14 @@ class FaultLog:
                 "error": bad.error,
                 "message": bad.message,
             }
-            with self.quarantine.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+            try:
+                with self.quarantine.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(record) + "\n")
+            except OSError as error:
+                raise StorageError(
+                    f"quarantine: {self.quarantine} cannot be written ({error}); it lacks the bad "
+                    f"sample {bad.key!r}: {bad.message}"
+                ) from error
         if len(self.skipped) > self.max_skipped:
             keys = ", ".join(repr(other.key) for other in self.skipped[:10])
             raise TooManyBadSamples(
@@ -94,3 +103,21 @@ class FaultLog:
                 self.handle(result)
             else:
                 yield result
+
+
+def _check_writable(path: Path) -> None:
+    """Refuse a file that could not be written, before hours of work; none is made."""
+    there = path if path.exists() else path.parent
+    problem = (
+        "is a folder"
+        if path.is_dir()
+        else "there is no such folder"
+        if not there.exists()
+        else "may not be written"
+        if not os.access(there, os.W_OK)
+        else None
+    )
+    if problem is not None:
+        raise ConfigError(
+            f"quarantine: expected a file that can be written, got {path}: {problem}."
+        )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vrs_wds.pipeline.stage import SampleDict, SampleStage, place_of
+from vrs_wds.pipeline.stage import SampleDict, SampleStage, check_callable, place_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -19,12 +19,16 @@ class Map(SampleStage):
 
     function: Callable[[SampleDict], SampleDict]
 
+    def __post_init__(self) -> None:
+        check_callable(self, self.function)
+
     def apply(self, sample: SampleDict, /) -> Iterable[SampleDict]:
         """Call the function."""
-        result = self.function(sample)
-        if result is None:
+        result: object = self.function(sample)
+        if not isinstance(result, dict):
+            found = "None" if result is None else f"a {type(result).__name__}"
             raise TypeError(
-                f"Map({self.function!r}): expected a sample, got None for {place_of(sample)}. To "
-                "drop samples, use Select."
+                f"Map({self.function!r}): expected a sample, which is a dict, got {found} for "
+                f"{place_of(sample)}. To drop samples, use Select; to make several, a SampleStage."
             )
         return (result,)

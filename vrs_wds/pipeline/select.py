@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from vrs_wds.pipeline.stage import SampleDict, SampleStage
+from vrs_wds.pipeline.stage import SampleDict, SampleStage, check_callable
 
 
 @dataclass(frozen=True, repr=False)
@@ -14,6 +14,9 @@ class Select(SampleStage):
     """
 
     predicate: Callable[[SampleDict], bool]
+
+    def __post_init__(self) -> None:
+        check_callable(self, self.predicate)
 
     def apply(self, sample: SampleDict, /) -> Iterable[SampleDict]:
         """Return the sample, or nothing."""

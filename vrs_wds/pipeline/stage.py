@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from typing import Any, ClassVar, cast
 
+from vrs_wds.errors import ConfigError
+
 SampleDict = dict[str, Any]
 """A sample on its way through a pipeline."""
 
@@ -60,7 +62,42 @@ class SampleStage(BriefRepr, ABC):
     def __call__(self, samples: Iterable[SampleDict], /) -> Iterator[SampleDict]:
         """Apply the stage to each sample in turn."""
         for sample in samples:
-            yield from self.apply(sample)
+            yield from results_of(self, sample)
+
+
+def results_of(stage: SampleStage, sample: SampleDict) -> list[SampleDict]:
+    """Return what a stage makes of a sample. Stages are the user's: it is checked.
+
+    Raises:
+        TypeError: if that is not samples, or not one where the stage promises it.
+    """
+    try:
+        given = stage.apply(sample)
+        results = [given] if isinstance(given, dict | str) else list(given)
+    except StopIteration as error:  # a generator around it would seem to be at its end
+        raise RuntimeError(f"{stage!r} raised StopIteration for {place_of(sample)}.") from error
+    if isinstance(given, dict) or not all(isinstance(result, dict) for result in results):
+        kinds = "a dict" if isinstance(given, dict) else f"a {type(results[0]).__name__}"
+        raise TypeError(
+            f"{stage!r}: expected samples, which are dicts, in a list or a tuple; got {kinds} for "
+            f"{place_of(sample)}."
+        )
+    if stage.one_to_one and len(results) != 1:
+        raise TypeError(
+            f"{stage!r}: expected one sample, as one_to_one promises; got {len(results)} for "
+            f"{place_of(sample)}. Without that promise, a stage may give none or several."
+        )
+    return results
+
+
+def check_callable(stage: SampleStage, function: object) -> None:
+    """Refuse what cannot be called.
+
+    Raises:
+        ConfigError: if it cannot.
+    """
+    if not callable(function):
+        raise ConfigError(f"{stage!r}: expected a function, got {function!r}.")
 
 
 def place_of(sample: SampleDict) -> str:
