@@ -27,6 +27,7 @@ from vrs_wds.shard.members import Member, iter_members
 from vrs_wds.shard.names import check_split, manifest_name
 from vrs_wds.shard.tar_header import padding
 from vrs_wds.storage.store import Location, Store
+from vrs_wds.tasks.describe import describe
 from vrs_wds.tasks.registry import registered_tasks
 from vrs_wds.tasks.sidecars import check_sidecar, decode_sidecar
 from vrs_wds.tasks.task import extension_of
@@ -70,7 +71,8 @@ def index_shards(
         overwrite: Replace a manifest and an index that are there.
 
     Raises:
-        ConfigError: if `url` is a file, such as a single tar.
+        ConfigError: if `url` is a file, such as a single tar, or a registered task gives facts that
+            the index cannot hold.
         DatasetExistsError: if the split has a manifest and `overwrite` is False.
         DatasetNotFound: if there are no tars.
         ShardFormatError: if a tar is malformed, or compressed.
@@ -252,8 +254,8 @@ class _Row:
                 check_sidecar(task, sidecar, where=where)
             except SidecarError:
                 return  # somebody else's JSON under the same name
-            self._counts[task.name] = task.count(sidecar)
-            self._facts.update(task.facts(sidecar))
+            self._counts[task.name], facts = describe(task, sidecar, where=where)
+            self._facts.update(facts)
 
     def finish(self) -> IndexRow:
         return IndexRow(

@@ -6,11 +6,12 @@ from typing import Any
 
 import msgspec
 
-from vrs_wds.errors import ConfigError, DecodeError, SourceError, UnknownTaskError
+from vrs_wds.errors import DecodeError, SourceError, UnknownTaskError
 from vrs_wds.images.decode import decode_rgb
 from vrs_wds.images.encode import EXTENSIONS, encode_rgb
 from vrs_wds.images.header import ImageHeader, is_image_extension, read_header
 from vrs_wds.sample import SourceSample, check_key, name_to_key
+from vrs_wds.tasks.describe import describe
 from vrs_wds.tasks.meta import Meta
 from vrs_wds.tasks.registry import registered_tasks, resolve_tasks
 from vrs_wds.tasks.sidecars import META_EXTENSION, encode_meta, encode_sidecar
@@ -41,6 +42,7 @@ def prepare_sample(sample: SourceSample, config: ShardConfig) -> PreparedSample:
         SidecarError: if an annotation does not fit its task.
         DecodeError: if the image's header cannot be read, or the image not be decoded.
         UnknownTaskError: if an annotation is for no registered task.
+        ConfigError: if a task counts, or tells as facts, what the index cannot hold.
     """
     _check_types(sample)
     key = check_key(name_to_key(sample.name))
@@ -134,13 +136,7 @@ def _prepare_sidecars(
             task, task.empty() if value is None else value, where=where, size_wh=size_wh
         )
         members.append((task.extension, data))
-        counts[name] = task.count(sidecar)
-        found = task.facts(sidecar)
-        if found.keys() != task.fact_kinds.keys():
-            raise ConfigError(
-                f"{where}: task {name!r}: facts() gave {sorted(found)}, fact_kinds promises "
-                f"{sorted(task.fact_kinds)}."
-            )
+        counts[name], found = describe(task, sidecar, where=where)
         facts.update(found)
     return members, counts, facts
 
