@@ -211,3 +211,29 @@ def test_columns_that_every_index_has_are_refused(own_registry):
 
         with pytest.raises(ConfigError, match=f"the index column '{column}' is one that"):
             register_task(Clashing())
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (
+            PointsTask,
+            r"subclass, got <class .*PointsTask'>\. Write register_task\(PointsTask\(\)\)",
+        ),
+        ("points", "register_task: expected an instance of .*, got 'points'"),
+        (make_task(name=None), r"OtherTask\.name: expected a text, got None"),
+        (make_task(name="x", fact_kinds=["a"]), "OtherTask.fact_kinds: expected a dict"),
+        (
+            make_task(name="x", fact_kinds={"a": "float"}),
+            "task 'x': fact_kinds: .* one of int, str, strings, got 'a': 'float'",
+        ),
+        (make_task(name="x", fact_kinds={3: "int"}), "task 'x': fact_kinds: .*, got 3: 'int'"),
+        (make_task(name="x", schema=dict), "schema: expected a subclass of .*, got <class 'dict'>"),
+        (make_task(name="x", schema=Points(())), r"msgspec\.Struct, got Points\(points=\(\)\)"),
+    ],
+)
+def test_what_is_no_task_is_refused(own_registry, task, message):
+    """Here, and not with the first sample that is written."""
+    with pytest.raises(ConfigError, match=message):
+        register_task(task)
+    assert task_names() == BUILT_IN

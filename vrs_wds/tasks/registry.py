@@ -1,11 +1,13 @@
 """The tasks by name. A user's task joins with one call of `register_task`."""
 
 import re
-from collections.abc import Iterable
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, get_args
+
+import msgspec
 
 from vrs_wds.errors import ConfigError, UnknownTaskError
-from vrs_wds.tasks.task import Task
+from vrs_wds.tasks.task import FactKind, Task
 
 _TASKS: dict[str, Task[Any]] = {}
 """In the order of their names. Replaced, never changed: threads look at it."""
@@ -21,16 +23,23 @@ def register_task(task: TaskT) -> TaskT:
     """Add a task, and return it; the same class may be registered again.
 
     Raises:
-        ConfigError: if the name is malformed, reserved or taken by another class, or if another
-            task has an index column of the same name.
+        ConfigError: if it is a class or no task at all; if the name is malformed, reserved or taken
+            by another class; if the schema is no Struct; if an index column has an unknown kind, or
+            a name that is taken.
     """
     global _TASKS
+    _check_type(task)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", task.name) or task.name in _RESERVED:
         raise ConfigError(
             f"task name {task.name!r}: expected lower case letters, digits and underscores, and "
             f"none of {', '.join(sorted(_RESERVED))}."
         )
-    for column in task.fact_kinds:
+    for column, kind in task.fact_kinds.items():
+        if not isinstance(column, str) or kind not in get_args(FactKind):
+            raise ConfigError(
+                f"task {task.name!r}: fact_kinds: expected index columns, each with one of "
+                f"{', '.join(get_args(FactKind))}, got {column!r}: {kind!r}."
+            )
         if column in INDEX_COLUMNS or column.endswith("_count") or ":" in column:
             raise ConfigError(
                 f"task {task.name!r}: the index column {column!r} is one that every index has."
@@ -47,6 +56,27 @@ def register_task(task: TaskT) -> TaskT:
     tasks: dict[str, Task[Any]] = {**_TASKS, task.name: task}
     _TASKS = dict(sorted(tasks.items()))
     return task
+
+
+def _check_type(task: object) -> None:
+    """Refuse what would fail, with a message of Python's own, when it is used."""
+    if not isinstance(task, Task):
+        is_class = isinstance(task, type) and issubclass(task, Task)
+        hint = f" Write register_task({getattr(task, '__name__', '')}())." if is_class else ""
+        raise ConfigError(
+            f"register_task: expected an instance of vrs_wds.Task's subclass, got {task!r}.{hint}"
+        )
+    for field, kind, what in (
+        ("name", str, "a text"),
+        ("fact_kinds", Mapping, "a dict of index columns and their kinds"),
+    ):
+        if not isinstance(value := getattr(task, field, None), kind):
+            raise ConfigError(f"{type(task).__name__}.{field}: expected {what}, got {value!r}.")
+    schema = getattr(task, "schema", None)
+    if not (isinstance(schema, type) and issubclass(schema, msgspec.Struct)):
+        raise ConfigError(
+            f"task {task.name!r}: schema: expected a subclass of msgspec.Struct, got {schema!r}."
+        )
 
 
 def get_task(name: str) -> Task[Any]:
