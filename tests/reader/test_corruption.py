@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import shutil
 from dataclasses import replace
 from itertools import pairwise
@@ -249,3 +250,68 @@ def test_places_outside_of_a_shard_are_refused(root: Path) -> None:
         dataset._index._groups[0] = replace(group, outside=outside)
         with pytest.raises(ManifestError, match="lies outside of its shard"):
             dataset[0]
+
+
+def set_fingerprint(manifest: dict[str, Any]) -> None:
+    """Name another fingerprint."""
+    manifest["vrs_wds"]["fingerprint"] = "0" * 64
+
+
+def count_more_things(manifest: dict[str, Any]) -> None:
+    """Add a caption that is not there."""
+    manifest["vrs_wds"]["tasks"]["captioning"]["count"] += 1
+
+
+def count_fewer_samples(manifest: dict[str, Any]) -> None:
+    """Leave out a sample with a vqa sidecar."""
+    manifest["vrs_wds"]["tasks"]["vqa"]["num_samples"] -= 1
+
+
+def forget_a_task(manifest: dict[str, Any]) -> None:
+    """Leave out a task that the index counts."""
+    del manifest["vrs_wds"]["tasks"]["vqa"]
+
+
+def set_md5(manifest: dict[str, Any]) -> None:
+    """Name another MD5 of one shard."""
+    manifest["shardlist"][SHARD]["md5sum"] = "0" * 32
+
+
+def forget_checksums(manifest: dict[str, Any]) -> None:
+    """Leave out all that may be missing; the fingerprint is that of such shards."""
+    manifest["shardlist"] = [
+        {name: value for name, value in shard.items() if name not in ("md5sum", "sha256")}
+        for shard in manifest["shardlist"]
+    ]
+    lines = "".join(f" {shard['nsamples']}\n" for shard in manifest["shardlist"])
+    manifest["vrs_wds"]["fingerprint"] = hashlib.sha256(lines.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            set_fingerprint,
+            r"train\.json: fingerprint: expected [0-9a-f]{16}\.\.\., .*begins with '0000",
+        ),
+        (
+            count_more_things,
+            r"train\.json: tasks: 'captioning': expected 23 samples and a count of 23, as the "
+            r"index says, found 23 and 24\. Fetch the manifest again",
+        ),
+        (count_fewer_samples, "'vqa': expected 15 samples and a count of .*, found 14 and"),
+        (forget_a_task, "'vqa': expected 15 samples and a count of .*, found no such task"),
+        (set_md5, rf"train-{SHARD:06d}\.tar: expected MD5 0000.*, as the manifest says, found"),
+        (forget_checksums, None),
+    ],
+)
+def test_a_manifest_that_lies_is_found_by_verify(root: Path, change: Any, message: Any) -> None:
+    """It opens, and its samples are right: no one else looks. What may be missing may."""
+    manifest = json.loads((root / "train.json").read_text())
+    change(manifest)
+    (root / "train.json").write_text(json.dumps(manifest))
+    problems = [str(problem) for problem in verify(root).problems]
+
+    assert len(problems) == (message is not None)
+    for problem in problems:
+        assert re.search(message, problem)

@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from vrs_wds.errors import (
     ChecksumMismatch,
+    ManifestError,
     SampleError,
     ShardError,
     ShardFormatError,
@@ -18,6 +19,7 @@ from vrs_wds.images.decode import decode_rgb
 from vrs_wds.images.header import is_image_extension
 from vrs_wds.reader.dataset import ShardedDataset
 from vrs_wds.reader.open import open_dataset
+from vrs_wds.reader.verify_manifest import verify_manifest
 from vrs_wds.sample import Sample, split_member_name
 from vrs_wds.shard.checksums import ShardHasher
 from vrs_wds.shard.manifest import ShardInfo
@@ -40,8 +42,8 @@ class VerifyReport:
     num_bytes: int
     unchecked: tuple[str, ...] = ()
     """Tasks whose sidecars were read, and not compared with a schema: they are not registered."""
-    problems: list[SampleError] = field(default_factory=list)
-    """One error for each thing that is wrong, in the order of the shards."""
+    problems: list[SampleError | ManifestError] = field(default_factory=list)
+    """One error for each thing that is wrong: those of the manifest, then in the shards' order."""
 
     @property
     def ok(self) -> bool:
@@ -66,9 +68,9 @@ def verify(
 ) -> VerifyReport:
     """Read a split in full and report everything that is wrong.
 
-    Compared are: each shard's size and SHA-256 with the manifest; the tar's headers with
-    themselves; each member's CRC32C with the index; each sidecar with its task's schema; and, if
-    asked for, that each image decodes.
+    Compared are: the manifest's fingerprint and counts with its shards and the index; each shard's
+    size, SHA-256 and MD5 with the manifest; the tar's headers with themselves; each member's CRC32C
+    with the index; each sidecar with its task's schema; and, if asked for, that each image decodes.
 
     Args:
         url: Folder of the dataset, or its store.
@@ -81,7 +83,7 @@ def verify(
         ManifestError: if manifest or index cannot be read.
     """
     dataset = open_dataset(url, split)
-    problems: list[SampleError] = []
+    problems: list[SampleError | ManifestError] = [*verify_manifest(dataset)]
     manifest = dataset.manifest
     hidden = not sys.stderr.isatty() if progress is None else not progress
     starts = dataset.shard_starts
@@ -128,6 +130,12 @@ def _verify_shard(dataset: ShardedDataset, number: int, info: ShardInfo) -> Iter
         yield ChecksumMismatch(
             f"{where}: expected SHA-256 {info.sha256[:16]}..., found {hasher.sha256[:16]}...: its "
             "bytes were changed. Fetch the shard again."
+        )
+    elif info.md5sum and hasher.md5 != info.md5sum:
+        # With the SHA-256 right, it is the manifest that is wrong; wids goes by it.
+        yield ChecksumMismatch(
+            f"{where}: expected MD5 {info.md5sum}, as the manifest says, found {hasher.md5}. Fetch "
+            "the manifest again, or make it anew with `vrs-wds index --overwrite`."
         )
 
 

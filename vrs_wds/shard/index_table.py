@@ -126,6 +126,15 @@ def extensions_in(schema: pa.Schema) -> tuple[str, ...]:
     return tuple(name.removesuffix(":crc32c") for name in schema.names if name.endswith(":crc32c"))
 
 
+def tasks_in(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the tasks that an index has columns for, in order.
+
+    >>> tasks_in(["key", "vqa_count", "num_questions", "x_count:size"])
+    ('vqa',)
+    """
+    return tuple(name.removesuffix("_count") for name in names if name.endswith("_count"))
+
+
 def _fact_kinds(tasks: Sequence[str]) -> dict[str, FactKind]:
     kinds: dict[str, FactKind] = {}
     for task in registered_tasks():

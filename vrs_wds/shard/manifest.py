@@ -88,7 +88,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 def make_fingerprint(shards: tuple[ShardInfo, ...]) -> str:
     """Return the fingerprint of a list of shards: SHA-256 of lines `sha256 nsamples`."""
     lines = "".join(f"{shard.sha256} {shard.nsamples}\n" for shard in shards)
-    return hashlib.sha256(lines.encode("ascii")).hexdigest()
+    return hashlib.sha256(lines.encode("utf-8")).hexdigest()
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
