@@ -508,6 +508,16 @@ def test_arrays_and_their_numbers_are_plain_values(tmp_path: Path) -> None:
         (replace(plain("a"), image="/a/path.png"), "origin of a: image: expected the bytes of"),
         (replace(plain("a"), image=np.zeros((8, 8, 3))), "image: expected the bytes of an image"),
         (replace(plain("a"), name=7), "name: expected a text, got int"),
+        (
+            replace(plain("a"), annotations=None),
+            "origin of a: annotations: expected a dict of tasks .*, got NoneType",
+        ),
+        (replace(plain("a"), annotations=[]), "annotations: expected a dict of .*, got list"),
+        (
+            replace(plain("a"), extra=None),
+            "origin of a: extra: expected a dict of .*, got NoneType",
+        ),
+        (replace(plain("a"), extra=[1]), "extra: expected a dict of JSON values .*, got list"),
         ({"name": "a"}, r"expected the source to give vrs_wds\.SourceSample, got dict"),
     ],
 )

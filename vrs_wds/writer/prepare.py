@@ -18,6 +18,15 @@ from vrs_wds.tasks.sidecars import META_EXTENSION, encode_meta, encode_sidecar
 from vrs_wds.tasks.task import Task
 from vrs_wds.writer.options import ImageOptions, ShardConfig
 
+_FIELDS: tuple[tuple[str, tuple[type, ...], str], ...] = (
+    ("name", (str,), "a text"),
+    ("image", (bytes,), "the bytes of an image file"),
+    ("extension", (str,), "a text"),
+    # dict is a Mapping, and told more quickly.
+    ("annotations", (dict, Mapping), "a dict of tasks and their sidecars (empty: no annotations)"),
+    ("extra", (dict, Mapping), "a dict of JSON values (empty: nothing more is known)"),
+)
+
 
 class PreparedSample(msgspec.Struct, frozen=True, gc=False):  # quicker to make than a dataclass
     """A sample ready to be packed, and what the index will know of it."""
@@ -73,9 +82,8 @@ def _check_types(sample: SourceSample) -> None:
         raise SourceError(
             f"expected the source to give vrs_wds.SourceSample, got {type(sample).__name__}."
         )
-    for field, kind in (("name", str), ("image", bytes), ("extension", str)):
+    for field, kind, what in _FIELDS:
         if not isinstance(value := getattr(sample, field), kind):
-            what = "the bytes of an image file" if field == "image" else "a text"
             raise SourceError(
                 f"{sample.origin or sample.name}: {field}: expected {what}, got "
                 f"{type(value).__name__}."
