@@ -4,6 +4,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import yaml
 
@@ -285,3 +286,34 @@ def test_keys_are_texts_and_given_once(tmp_path, text, message):
 
     with pytest.raises(ConfigError, match=message):
         load_config(path)
+
+
+def test_a_program_may_give_sizes_as_texts():
+    """As the file does, or as a number; NumPy's numbers become Python's."""
+    for size in ("1.5 MiB", 1_572_864, np.int64(1_572_864), ByteSize(1_572_864)):
+        options = ShardOptions(max_bytes=size, max_samples=np.int32(5))
+        assert options == ShardOptions(max_bytes=ByteSize(1_572_864), max_samples=5)
+        assert (type(options.max_bytes), type(options.max_samples)) == (ByteSize, int)
+        assert ImageOptions(max_bytes=size).max_bytes == 1_572_864
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ShardOptions(max_samples=1.5), "shards.max_samples: .* whole number, got 1.5"),
+        (lambda: ShardOptions(max_samples="5"), "shards.max_samples: .* whole number, got '5'"),
+        (lambda: ShardOptions(max_samples=True), "shards.max_samples: .* whole number, got True"),
+        (lambda: ShardOptions(max_samples=None), "shards.max_samples: .* whole number, got None"),
+        (lambda: ShardOptions(max_bytes=float("nan")), "shards.max_bytes: .* number, got nan"),
+        (lambda: ShardOptions(max_bytes=1e9), "shards.max_bytes: .* number, got 1000000000.0"),
+        (lambda: ShardOptions(max_bytes="1 MB"), "shards.max_bytes: .* as \"256 MiB\", got '1 MB'"),
+        (lambda: ShardOptions(max_bytes="0 MiB"), "shards.max_bytes: expected at least 1"),
+        (lambda: ImageOptions(quality=90.5), "image.quality: .* whole number, got 90.5"),
+        (lambda: ImageOptions(max_bytes="3 GiB"), "image.max_bytes: expected at most"),
+        (lambda: ImageOptions(max_pixels=1e6), "image.max_pixels: .* number, got 1000000.0"),
+    ],
+)
+def test_a_program_gives_a_wrong_kind_of_number(make, message):
+    """Refused when the options are made, as the file's are."""
+    with pytest.raises(ConfigError, match=message):
+        make()

@@ -369,6 +369,8 @@ def test_extra_values_of_a_source_are_kept(tmp_path: Path) -> None:
         ({"config": {"tasks": "all"}}, r"config: expected options as vrs_wds\.load_config"),
         ({"split": "../x"}, "split '../x'"),
         ({"split": ""}, "split ''"),
+        ({"split": None}, "split None: expected letters"),
+        ({"split": "a" * 101}, r"split 'a{20}'\.\.\.: expected at most 100 letters, got 101"),
     ],
 )
 def test_wrong_arguments_are_clear_errors(
@@ -552,6 +554,14 @@ def test_options_of_a_wrong_kind(tmp_path: Path) -> None:
     """A dict where options belong is refused at once."""
     with pytest.raises(ConfigError, match=r"shards: expected vrs_wds\.ShardOptions"):
         ShardConfig(shards={"max_samples": 3})  # type: ignore[arg-type]
+
+
+def test_the_longest_name_of_a_split(tmp_path: Path) -> None:
+    """All files that are named after it can be made, staged ones too."""
+    split = "a" * 100
+    write_shards([plain("a")], tmp_path, split=split)
+
+    assert open_dataset(tmp_path, split).column("key") == ["a"]
 
 
 def test_a_source_sample_prints_without_its_bytes() -> None:

@@ -8,6 +8,8 @@ SHARD_NAME = "{split}-{number:06d}.tar"
 """Default pattern of shard names."""
 
 _SPLIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]*")
+_MAX_SPLIT = 100
+"""Letters of a split's name: most file systems allow 255 in the names that are made of it."""
 
 
 def check_split(split: str) -> str:
@@ -16,9 +18,13 @@ def check_split(split: str) -> str:
     Raises:
         ConfigError: if not.
     """
-    if not _SPLIT.fullmatch(split):
+    if not isinstance(split, str) or not _SPLIT.fullmatch(split):
         raise ConfigError(
             f"split {split!r}: expected letters, digits, '_' and '-', such as 'train' or 'val'."
+        )
+    if len(split) > _MAX_SPLIT:
+        raise ConfigError(
+            f"split {split[:20]!r}...: expected at most {_MAX_SPLIT} letters, got {len(split)}."
         )
     return split
 

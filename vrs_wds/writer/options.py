@@ -1,8 +1,10 @@
 """Options of writing, as `shard_config.yaml` holds them. The defaults are here and nowhere else."""
 
-from typing import Literal
+import operator
+from typing import Literal, SupportsIndex
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from vrs_wds.errors import ConfigError
 from vrs_wds.shard.members import DEFAULT_MAX_MEMBER_BYTES
@@ -13,6 +15,26 @@ from vrs_wds.sizes import ByteSize
 def _at_least(option: str, value: int, least: int) -> None:
     if value < least:
         raise ConfigError(f"{option}: expected at least {least}, got {value}.")
+
+
+def _whole(option: str, value: SupportsIndex) -> int:
+    """Return a whole number, such as NumPy's, as Python's own. YAML's values have been checked."""
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)
+    except TypeError:
+        pass
+    raise ConfigError(f"{option}: expected a whole number, got {value!r}.")
+
+
+def _size(option: str, value: SupportsIndex | str) -> ByteSize:
+    """Return a size that a program gives, as a number of bytes or as YAML has it."""
+    if not isinstance(value, str):
+        return ByteSize(_whole(option, value))
+    try:
+        return ByteSize.parse(value)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}.") from error
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -28,10 +50,13 @@ class ShardOptions(_Section, frozen=True):
     """Samples in a shard at most. One ends at each multiple of it in the source, too: the samples
     between are a block, which ranks and tasks pack apart from others."""
     max_bytes: ByteSize = ByteSize(256 * 1024**2)
-    """Bytes of a shard's file. A sample that is larger gets a shard of its own."""
+    """Bytes of a shard's file: a number, or a text such as `"256 MiB"`. A sample that is larger has
+    a shard of its own."""
 
     def __post_init__(self) -> None:
         check_shard_pattern(self.name)
+        force_setattr(self, "max_samples", _whole("shards.max_samples", self.max_samples))
+        force_setattr(self, "max_bytes", _size("shards.max_bytes", self.max_bytes))
         _at_least("shards.max_samples", self.max_samples, 1)
         _at_least("shards.max_bytes", self.max_bytes, 1)
 
@@ -44,11 +69,14 @@ class ImageOptions(_Section, frozen=True):
     quality: int = 90
     """For jpeg and webp, 1 to 100."""
     max_bytes: ByteSize = ByteSize(1024**3)
-    """A larger image file is an error; at most 2 GiB."""
+    """A larger image file is an error; at most 2 GiB. A number of bytes, or a text: `"1 GiB"`."""
     max_pixels: int = 2**28
     """An image with more pixels is an error."""
 
     def __post_init__(self) -> None:
+        force_setattr(self, "quality", _whole("image.quality", self.quality))
+        force_setattr(self, "max_bytes", _size("image.max_bytes", self.max_bytes))
+        force_setattr(self, "max_pixels", _whole("image.max_pixels", self.max_pixels))
         _at_least("image.quality", self.quality, 1)
         if self.quality > 100:
             raise ConfigError(f"image.quality: expected 1 to 100, got {self.quality}.")
