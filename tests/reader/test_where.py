@@ -83,6 +83,14 @@ def test_it_means_what_python_means(expression: str) -> None:
         ("'x' in label", "expected a column that holds lists"),
         ("n > 'x'", "a number is compared with the text 'x'"),
         ("n == '1'", "a number is compared with the text '1'"),
+        ("n in ['1']", "'n' in \"n in ['1']\": a number is compared with the text '1'"),
+        ("n not in [1, '2']", "a number is compared with the text '2'"),
+        ("'ab' in ['x']", "expected a column before 'in'"),
+        ("n > 1) or (n < 0", "is not an expression: expected one comparison"),
+        ("n > (1", "is not an expression: '(' was never closed. Equality"),
+        ("  ", "is not an expression"),
+        ("n > 1\nn < 3", "is not an expression"),
+        (b"n > 1", "expected a text, got b'n > 1'"),
         ("1 in classes", "compares what cannot be"),
         ("label > 1", "compares what cannot be"),
         ("n + 1 > 2", "expected a column, a number or a text"),
@@ -100,3 +108,27 @@ def test_anything_else_is_refused(expression: str, message: str) -> None:
         evaluate(expression)
 
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "  n > 1 and label == 'ship'",
+        "\tn > 1 and label == 'ship'\n",
+        "n > 1\nand label == 'ship'",
+        "n > 1  # more than one\r\n    and label == 'ship'  # at sea",
+        "(n >\n\n1) and label == 'ship'",
+        "(n > 1) and (label == 'ship')",
+    ],
+)
+def test_blanks_and_line_breaks_mean_nothing(expression: str) -> None:
+    """A long expression may be written in several lines, indented as one likes."""
+    assert evaluate(expression) == evaluate("n > 1 and label == 'ship'")
+
+
+def test_a_part_of_several_lines_is_quoted() -> None:
+    """As it was given, without what was put around it."""
+    with pytest.raises(ConfigError) as caught:
+        evaluate("n > 1\n and width < foo")
+
+    assert str(caught.value).startswith(r"where: 'foo' in 'n > 1\n and width < foo': no such")

@@ -44,20 +44,39 @@ def evaluate_where(
     Raises:
         ConfigError: if the expression is malformed, or names no column.
     """
+    if not isinstance(expression, str):
+        raise ConfigError(f"where: expected a text, got {expression!r}.")
     if len(expression) > _MAX_LENGTH:
         raise ConfigError(f"where: expected at most {_MAX_LENGTH} characters.")
     try:
-        tree = ast.parse(expression, mode="eval").body
-        mask = _Evaluator(expression, column, names).mask(tree)
+        mask = _Evaluator(expression, column, names).mask(_parse(expression))
     except (SyntaxError, RecursionError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
+        reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise ConfigError(
-            f"where: {expression!r} is not an expression: {error}. Equality is ==."
+            f"where: {expression!r} is not an expression: {reason}. Equality is ==."
         ) from error
     except (TypeError, np.exceptions.DTypePromotionError, pa.ArrowException) as error:
         raise ConfigError(f"where: {expression!r} compares what cannot be: {error}.") from error
     return mask
+
+
+def _parse(expression: str) -> ast.expr:
+    """Parse an expression; as in parentheses, blanks before it and line breaks in it mean nothing.
+
+    Raises:
+        SyntaxError: if it is none.
+    """
+    tree = ast.parse(_in_parentheses(expression), mode="eval").body
+    if tree.lineno == 1:  # our parentheses belong to it: it is empty, or closes them itself
+        raise SyntaxError("expected one comparison, or several joined by 'and' and 'or'")
+    return tree
+
+
+def _in_parentheses(expression: str) -> str:
+    # On lines of their own: a comment may end the expression.
+    return f"(\n{expression}\n)"
 
 
 class _Evaluator:
@@ -95,19 +114,28 @@ class _Evaluator:
             raise self._refuse(right, "this comparison is not known")
         sides = self._value(left), self._value(right)
         for column, constant in (sides, sides[::-1]):
-            numeric = isinstance(column, np.ndarray) and column.dtype != object
-            if numeric and isinstance(constant, str):
-                raise self._refuse(left, f"a number is compared with the text {constant!r}")
+            self._check_pair(left, column, constant)
         result = compare(*sides)
         if not isinstance(result, np.ndarray):
             raise self._refuse(left, "expected a column on one side")
         return result.astype(bool)
 
+    def _check_pair(self, node: ast.expr, column: object, constant: object) -> None:
+        """Refuse to compare a column of numbers with a text: they would never be equal."""
+        numeric = isinstance(column, np.ndarray) and column.dtype != object
+        if numeric and isinstance(constant, str):
+            raise self._refuse(node, f"a number is compared with the text {constant!r}")
+
     def _contains(self, left: ast.expr, right: ast.expr) -> Mask:
         if isinstance(right, ast.List | ast.Tuple | ast.Set):
+            column = self._value(left)
+            if not isinstance(column, np.ndarray):
+                raise self._refuse(left, "expected a column before 'in'")
             values = [self._constant(element) for element in right.elts]
-            masks = [self._value(left) == value for value in values]
-            either: Mask = np.logical_or.reduce([np.zeros(len(self._value(left)), bool), *masks])
+            for value in values:
+                self._check_pair(left, column, value)
+            masks = [column == value for value in values]
+            either: Mask = np.logical_or.reduce([np.zeros(len(column), bool), *masks])
             return either
         if not isinstance(right, ast.Name):
             raise self._refuse(right, "expected a list or a column after 'in'")
@@ -149,5 +177,6 @@ class _Evaluator:
         return value
 
     def _refuse(self, node: ast.expr, reason: str) -> ConfigError:
-        part = ast.get_source_segment(self._expression, node) or self._expression
+        source = _in_parentheses(self._expression)
+        part = ast.get_source_segment(source, node) or self._expression
         return ConfigError(f"where: {part!r} in {self._expression!r}: {reason}.")
