@@ -1,8 +1,10 @@
 """`vrs-wds demo`."""
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+_ROOT, _SHARDS = "VRSBench", "shards"
 _TASKS = ("captioning", "classification", "detection", "grounding", "vqa")
 
 
@@ -16,12 +18,33 @@ def demo(*, out: Path | None = None, num_train: int = 48, num_val: int = 16) -> 
     """
     from vrs_wds.writer.folder import open_folder
 
+    _check_count("--num-train", num_train)
+    _check_count("--num-val", num_val)
     if out is not None:
         open_folder(out)  # a file in its place is an error before anything is made
+        _check_new(out)
         _run(out, num_train, num_val)
         return
     with TemporaryDirectory(prefix="vrs-wds-demo-") as folder:
         _run(Path(folder), num_train, num_val)
+
+
+def _check_count(option: str, value: int) -> None:
+    from vrs_wds.errors import ConfigError
+
+    if value < 1:
+        raise ConfigError(f"{option}: expected at least 1, got {value}.")
+
+
+def _check_new(folder: Path) -> None:
+    """Refuse a folder that holds what would be written over: it may be the real VRSBench."""
+    from vrs_wds.errors import ConfigError
+
+    for path in (folder / _ROOT, folder / _SHARDS):
+        if os.path.lexists(path):
+            raise ConfigError(
+                f"--out: expected a new folder, but {path} is there. Give another, or remove it."
+            )
 
 
 def _run(folder: Path, num_train: int, num_val: int) -> None:
@@ -31,7 +54,7 @@ def _run(folder: Path, num_train: int, num_val: int) -> None:
     from vrs_wds.testing.synthetic import make_vrsbench
     from vrs_wds.writer.write import write_shards
 
-    root, shards = folder / "VRSBench", folder / "shards"
+    root, shards = folder / _ROOT, folder / _SHARDS
     out(f"1. Make {num_train} + {num_val} pictures with annotations, laid out as VRSBench is")
     make_vrsbench(root, num_train=num_train, num_val=num_val)
     for path in sorted(root.iterdir()):
