@@ -11,11 +11,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vrs_wds.cli.main import app, main
+from vrs_wds.images.encode import encode_rgb
 from vrs_wds.reader.open import open_dataset
 from vrs_wds.reader.verify import verify
+from vrs_wds.sample import SourceSample
 from vrs_wds.sources.vrsbench.source import VRSBenchSource
 from vrs_wds.testing.synthetic import make_vrsbench
 from vrs_wds.writer.write import write_shards
@@ -154,6 +157,8 @@ def test_verify_finds_damage(run, small_root: Path, tmp_path: Path) -> None:
         (["info", "ROOT", "--nope"], 2, "--nope"),
         (["demo", "--num-train", "many"], 2, "many"),
         (["demo", "--out", "ROOT/train.json"], 1, "train.json is a file. Give the folder"),
+        (["demo", "--num-train", "-3"], 1, "--num-train: expected at least 1, got -3"),
+        (["demo", "--num-val", "0"], 1, "--num-val: expected at least 1, got 0"),
     ],
 )
 def test_errors_are_one_line_and_an_exit_code(
@@ -225,6 +230,39 @@ def test_a_closed_pipe_is_no_error(small_root: Path) -> None:
     assert result.returncode == 0
     assert result.stdout == "tile_0000\n"
     assert result.stderr == ""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["cat", "--help"], ["--version"], ["info"]])
+def test_a_pipe_that_nobody_reads_is_no_error(small_root: Path, arguments: list[str]) -> None:
+    """Of help too, which another package prints, and of what is sent only at the end."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [*COMMAND, *arguments, *([str(small_root)] if arguments == ["info"] else [])]
+    # By default what is printed waits to be sent; PYTHONUNBUFFERED would change that.
+    environment = {name: os.environ[name] for name in os.environ if name != "PYTHONUNBUFFERED"}
+    with os.fdopen(write_end, "wb") as stdout:
+        result = subprocess.run(
+            command, stdout=stdout, stderr=subprocess.PIPE, env=environment, check=False
+        )
+
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_what_a_terminal_cannot_show_is_escaped(tmp_path: Path, encoding: str) -> None:
+    """JSON stays JSON."""
+    caption = "Ein Schiff \u2014 \U0001f6a2, gr\u00fcn"
+    image = encode_rgb(np.zeros((8, 8, 3), np.uint8), "png")
+    sample = SourceSample("a", image, "png", {"captioning": {"captions": [caption]}})
+    write_shards([sample], tmp_path, split="train")
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    command = [*COMMAND, "cat", str(tmp_path), "a"]
+    result = subprocess.run(command, capture_output=True, env=environment, check=False)
+
+    assert (result.returncode, result.stderr) == (0, b"")
+    shown = json.loads(result.stdout.decode(encoding))
+    assert shown["captioning.json"]["captions"] == [caption]
+    assert subprocess.run([*COMMAND, "--help"], capture_output=True, env=environment, check=True)
 
 
 def test_ctrl_c_stops_with_one_line(vrsbench: Path, tmp_path: Path) -> None:
@@ -306,6 +344,19 @@ def test_demo_runs_the_whole_walk(tmp_path: Path) -> None:
         assert re.search(rf"{task}: 1 batches", result.stdout)
     assert "write train: 100%" in result.stderr
     assert len(open_dataset(out / "shards", "val")) == 3
+
+
+@pytest.mark.parametrize("name", ["VRSBench", "shards"])
+def test_demo_writes_over_nothing(run, tmp_path: Path, name: str) -> None:
+    """A folder of that name may be the real dataset: it stays, and nothing is made beside it."""
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "Images_train.zip").write_text("real")
+    result = run("demo", "--out", tmp_path, "--num-train", 6, "--num-val", 3)
+
+    assert result.code == 1
+    assert f"--out: expected a new folder, but {tmp_path / name} is there." in result.err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name / "Images_train.zip").read_text() == "real"
 
 
 @pytest.mark.parametrize("delay", [0.3, 0.9, 1.2, 1.5, 1.8, 2.1, 2.4, 2.7])

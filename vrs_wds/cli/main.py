@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from vrs_wds import __version__
-from vrs_wds.cli._print import err, err_traceback
+from vrs_wds.cli._print import err, err_traceback, escape_what_cannot_be_shown, out_all
 from vrs_wds.errors import VrsWdsError
 
 app = App(
@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, and exit."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
+    escape_what_cannot_be_shown()
     code = _run([argument for argument in given if argument != "--debug"], debug=debug)
     if code == 0:  # all is done and said: while the interpreter ends, Ctrl-C comes too late
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -53,6 +54,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         result = app(
             arguments, exit_on_error=False, print_error=False, result_action="return_value"
         )
+        out_all()
     except CycloptsError as error:
         err(f"vrs-wds: {_one_line(str(error))}\nTry `vrs-wds {_command(arguments)}--help`.")
         return 2
@@ -63,6 +65,10 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         # The reader of our output, such as `head`, has gone: nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except SystemExit as error:  # that is what rich, which prints help, makes of it
+        if isinstance(error.__context__, BrokenPipeError):
+            return 0
+        raise
     except (VrsWdsError, OSError, IndexError) as error:
         if debug:
             err_traceback()
