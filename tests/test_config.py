@@ -174,7 +174,7 @@ NAME_RULE = (
     ("text", "message"),
     [
         ("shards: {max_samples: 0}", "shards.max_samples: expected at least 1, got 0."),
-        ("shards: {max_bytes: 0 B}", "shards.max_bytes: expected at least 1, got ByteSize(0)."),
+        ("shards: {max_bytes: 0 B}", "shards.max_bytes: expected at least 1, got 0."),
         ("shards: {name: x.tar}", f"{NAME_RULE}'x.tar'."),
         ("shards: {name: '{split}.tar'}", f"{NAME_RULE}'{{split}}.tar'."),
         ("shards: {name: '{split}-{number}'}", f"{NAME_RULE}'{{split}}-{{number}}'."),
@@ -186,7 +186,7 @@ NAME_RULE = (
         ),
         ("image: {quality: 0}", "image.quality: expected at least 1, got 0."),
         ("image: {quality: 101}", "image.quality: expected 1 to 100, got 101."),
-        ("image: {max_bytes: 0 B}", "image.max_bytes: expected at least 1, got ByteSize(0)."),
+        ("image: {max_bytes: 0 B}", "image.max_bytes: expected at least 1, got 0."),
         ("image: {max_pixels: 0}", "image.max_pixels: expected at least 1, got 0."),
     ],
 )

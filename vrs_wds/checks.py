@@ -1,12 +1,13 @@
 """Checks of options, which several layers have in common."""
 
 import operator
+from contextlib import suppress
 
 from vrs_wds.errors import ConfigError
 
 
 def whole_number(option: str, value: object, *, least: int) -> int:
-    """Return an option as an int; NumPy's whole numbers are welcome.
+    """Return an option as an int; NumPy's whole numbers are welcome, a truth value is none.
 
     Raises:
         ConfigError: if it is none, or below `least`.
@@ -16,10 +17,12 @@ def whole_number(option: str, value: object, *, least: int) -> int:
     ...
     vrs_wds.errors.ConfigError: window: expected a whole number, got '8'.
     """
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]  # this is what is to be found out
-    except TypeError:
-        raise ConfigError(f"{option}: expected a whole number, got {value!r}.") from None
+    number = None
+    if not isinstance(value, bool):
+        with suppress(TypeError):
+            number = operator.index(value)  # type: ignore[arg-type]  # that is the question
+    if number is None:
+        raise ConfigError(f"{option}: expected a whole number, got {value!r}.")
     if number < least:
         raise ConfigError(f"{option}: expected at least {least}, got {number}.")
     return number

@@ -1,40 +1,24 @@
 """Options of writing, as `shard_config.yaml` holds them. The defaults are here and nowhere else."""
 
-import operator
-from typing import Literal, SupportsIndex
+from typing import Literal
 
 import msgspec
 from msgspec.structs import force_setattr
 
+from vrs_wds.checks import whole_number
 from vrs_wds.errors import ConfigError
 from vrs_wds.shard.members import DEFAULT_MAX_MEMBER_BYTES
 from vrs_wds.shard.names import SHARD_NAME, check_shard_pattern
 from vrs_wds.sizes import ByteSize
 
 
-def _at_least(option: str, value: int, least: int) -> None:
-    if value < least:
-        raise ConfigError(f"{option}: expected at least {least}, got {value}.")
-
-
-def _whole(option: str, value: SupportsIndex) -> int:
-    """Return a whole number, such as NumPy's, as Python's own. YAML's values have been checked."""
-    try:
-        if not isinstance(value, bool):
-            return operator.index(value)
-    except TypeError:
-        pass
-    raise ConfigError(f"{option}: expected a whole number, got {value!r}.")
-
-
-def _size(option: str, value: SupportsIndex | str) -> ByteSize:
+def _size(option: str, value: int | str) -> ByteSize:
     """Return a size that a program gives, as a number of bytes or as YAML has it."""
-    if not isinstance(value, str):
-        return ByteSize(_whole(option, value))
     try:
-        return ByteSize.parse(value)
+        size = ByteSize.parse(value) if isinstance(value, str) else value
     except ValueError as error:
         raise ConfigError(f"{option}: {error}.") from error
+    return ByteSize(whole_number(option, size, least=1))
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -55,10 +39,9 @@ class ShardOptions(_Section, frozen=True):
 
     def __post_init__(self) -> None:
         check_shard_pattern(self.name)
-        force_setattr(self, "max_samples", _whole("shards.max_samples", self.max_samples))
+        max_samples = whole_number("shards.max_samples", self.max_samples, least=1)
+        force_setattr(self, "max_samples", max_samples)
         force_setattr(self, "max_bytes", _size("shards.max_bytes", self.max_bytes))
-        _at_least("shards.max_samples", self.max_samples, 1)
-        _at_least("shards.max_bytes", self.max_bytes, 1)
 
 
 class ImageOptions(_Section, frozen=True):
@@ -74,19 +57,17 @@ class ImageOptions(_Section, frozen=True):
     """An image with more pixels is an error."""
 
     def __post_init__(self) -> None:
-        force_setattr(self, "quality", _whole("image.quality", self.quality))
+        force_setattr(self, "quality", whole_number("image.quality", self.quality, least=1))
         force_setattr(self, "max_bytes", _size("image.max_bytes", self.max_bytes))
-        force_setattr(self, "max_pixels", _whole("image.max_pixels", self.max_pixels))
-        _at_least("image.quality", self.quality, 1)
+        max_pixels = whole_number("image.max_pixels", self.max_pixels, least=1)
+        force_setattr(self, "max_pixels", max_pixels)
         if self.quality > 100:
             raise ConfigError(f"image.quality: expected 1 to 100, got {self.quality}.")
-        _at_least("image.max_bytes", self.max_bytes, 1)
         if self.max_bytes > DEFAULT_MAX_MEMBER_BYTES:
             raise ConfigError(
                 f"image.max_bytes: expected at most {DEFAULT_MAX_MEMBER_BYTES:,} bytes, the "
                 f"largest member that is read, got {int(self.max_bytes):,}."
             )
-        _at_least("image.max_pixels", self.max_pixels, 1)
 
 
 class SidecarOptions(_Section, frozen=True):
