@@ -248,6 +248,16 @@ def test_a_pipe_that_nobody_reads_is_no_error(small_root: Path, arguments: list[
     assert (result.returncode, result.stderr) == (0, b"")
 
 
+@pytest.mark.parametrize("arguments", ["--version", "info"])
+def test_without_a_standard_output(small_root: Path, arguments: str) -> None:
+    """As daemons are started, and `>&-` in a shell."""
+    command = f"{sys.executable} -m vrs_wds.cli.main {arguments} "
+    command += f"{small_root if arguments == 'info' else ''} >&-"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_what_a_terminal_cannot_show_is_escaped(tmp_path: Path, encoding: str) -> None:
     """JSON stays JSON."""

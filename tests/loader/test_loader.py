@@ -3,6 +3,7 @@
 import copy
 import gc
 import json
+import math
 import pickle
 import shutil
 import subprocess
@@ -321,6 +322,15 @@ def test_bad_samples_are_raised_by_default(damaged: Path, num_workers: int) -> N
         list(StreamingLoader(damaged, batch_size=4, num_workers=num_workers))
 
 
+def test_any_number_of_bad_samples_may_be_skipped(damaged: Path) -> None:
+    """As many as there are."""
+    loader = StreamingLoader(damaged, max_skipped=math.inf)
+    found = [key for batch in keys(loader) for key in batch]
+
+    assert loader.skipped
+    assert len({*found}) + len(loader.skipped) == len(loader.dataset)
+
+
 def test_a_quarantine_that_cannot_be_written_any_more(damaged: Path, tmp_path: Path) -> None:
     """Is one clear error, which holds what could not be written."""
     folder = tmp_path / "folder"
@@ -563,7 +573,7 @@ def test_pictures_that_a_stage_made_tensors(small_dataset: ShardedDataset) -> No
 def test_mistakes_are_not_skipped(small_dataset: ShardedDataset) -> None:
     """A function that gives nothing, a sample decoded twice: whatever the budget."""
     for stages, message in (
-        ([Decode(), Map(lambda sample: None)], "Map.*expected a sample, which is a dict, got None"),
+        ([Decode(), Map(lambda sample: None)], "Map.*expected a sample, got None"),
         ([Decode(), Decode()], "was decoded before"),
     ):
         with pytest.raises(TypeError, match=message):

@@ -1,5 +1,6 @@
 """What a user's task tells the index is checked, by the writer and by `index_shards`."""
 
+import enum
 import shutil
 from pathlib import Path
 from typing import Any, ClassVar
@@ -127,13 +128,19 @@ def test_facts_that_were_not_promised(weather, facts):
         describe(weather, Weather(cloud=0), where="sample 'a'")
 
 
+class Wind(str, enum.Enum):  # noqa: UP042 - a StrEnum has no other text
+    """A text whose `str()` is another."""
+
+    SOUTH = "süd"
+
+
 def test_numpys_own_become_pythons(weather):
     """They are what a user has in hand; tuples are lists."""
     weather.given_count = np.int32(2**31 - 1)
     weather.given_facts = {
         "cloud": np.int64(-(2**63)),
         "sky": np.str_("klar, grün"),
-        "winds": (np.str_("north"), "süd"),
+        "winds": (np.str_("north"), Wind.SOUTH),
     }
     count, facts = describe(weather, Weather(cloud=0), where="a")
 
@@ -143,6 +150,8 @@ def test_numpys_own_become_pythons(weather):
     )
     assert [type(value) for value in (count, *facts.values())] == [int, int, str, list]
     assert {type(text) for text in facts["winds"]} == {str}
+    weather.given_facts["winds"] = np.array(["north", "süd"])
+    assert describe(weather, Weather(cloud=0), where="a") == (count, facts)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ def out(text: str = "") -> None:
 
 def out_all() -> None:
     """Send what is printed and not yet sent: if its reader has gone, it is told here."""
-    sys.stdout.flush()
+    if isinstance(sys.stdout, io.TextIOBase):  # None where it was closed from the beginning
+        sys.stdout.flush()
 
 
 def out_bytes(data: bytes) -> None:

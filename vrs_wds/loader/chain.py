@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from vrs_wds.errors import ConfigError
 from vrs_wds.pipeline.batch import Batch
 from vrs_wds.pipeline.decode import Decode
-from vrs_wds.pipeline.stage import SampleStage, StreamStage
+from vrs_wds.pipeline.stage import BriefRepr, SampleStage, StreamStage
 from vrs_wds.pipeline.targets import Targets
 
 Stages = Sequence[SampleStage | StreamStage]
@@ -57,7 +57,8 @@ def split_stages(
     for stage in stages[count:]:
         if isinstance(stage, Batch):
             raise ConfigError("stages: the loader makes batches itself; leave Batch out.")
-        if isinstance(stage, type):
+        # Any other class may take the iterator when it is made.
+        if isinstance(stage, type) and issubclass(stage, BriefRepr):
             raise ConfigError(
                 f"stages: expected stages, got the class {stage.__name__}: write "
                 f"{stage.__name__}(...)."

@@ -83,7 +83,7 @@ class StreamingLoader:
         read_ahead_bytes: int = DEFAULT_READ_AHEAD_BYTES,
         persistent_workers: bool = False,
         pin_memory: bool = False,
-        max_skipped: int = 0,
+        max_skipped: float = 0,
         quarantine: str | Path | None = None,
         world: World | None = None,
     ) -> None:
@@ -136,8 +136,8 @@ class StreamingLoader:
             persistent_workers: Keep the processes between epochs.
             pin_memory: Put tensors into pinned memory, if there is a CUDA device.
             max_skipped: Bad samples that may be skipped in all, each counted once an epoch however
-                many examples it has; 0 raises the first one's error. Where all of a batch are
-                skipped, another sample stands in with False in the mask.
+                many examples it has; `math.inf` for any number; 0 raises the first one's error.
+                Where all of a batch are skipped, another sample stands in with False in the mask.
             quarantine: JSON-lines file that skipped samples are appended to.
             world: Rank and world size; None finds out from torch or the launcher.
 

@@ -1,6 +1,7 @@
 """A list of decoded samples to a batch."""
 
-from collections.abc import Callable, Sequence
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any, Literal
 
@@ -52,9 +53,16 @@ def collate(
     Raises:
         DecodeError: if a picture left to a device by `Decode(device=...)` cannot be decoded.
         ConfigError: if there is such a one and this is a worker process of a `DataLoader`.
-        TypeError: if a picture is no picture, or is padded and unlike the others.
+        TypeError: if a sample is no dict; if a picture is none, or is padded and unlike the others.
     """
     check_images(images)
+    for sample in samples:
+        if not isinstance(sample, Mapping):
+            raise TypeError(
+                f"expected samples, which are dicts, to make a batch of; got a "
+                f"{type(sample).__name__}, {reprlib.repr(sample)}. That is what the last stage "
+                "before the batch gives."
+            )
     samples = decode_samples(samples)
     batch: dict[str, Any] = {}
     in_metas = {"meta", *task_names()}

@@ -5,6 +5,7 @@ configuration is never skipped.
 """
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -43,8 +44,8 @@ def bad_sample(error: SampleError, key: str, url: str) -> BadSample:
 class FaultLog:
     """Counts bad samples, and stops when there are more than the budget allows."""
 
-    max_skipped: int = 0
-    """Bad samples that may be skipped; with 0 the first one is raised."""
+    max_skipped: float = 0
+    """Bad samples that may be skipped, or `math.inf`; with 0 the first one is raised."""
     quarantine: Path | None = None
     """JSON-lines file that bad samples are appended to: key, url, error, message."""
     skipped: list[BadSample] = field(default_factory=list)
@@ -53,7 +54,8 @@ class FaultLog:
     """Of those skipped in this epoch."""
 
     def __post_init__(self) -> None:
-        self.max_skipped = whole_number("max_skipped", self.max_skipped, least=0)
+        if self.max_skipped != math.inf:
+            self.max_skipped = whole_number("max_skipped", self.max_skipped, least=0)
         if self.quarantine is not None:
             _check_writable(self.quarantine)
 
@@ -107,12 +109,13 @@ class FaultLog:
 
 def _check_writable(path: Path) -> None:
     """Refuse a file that could not be written, before hours of work; none is made."""
-    there = path if path.exists() else path.parent
+    # Not Path's methods: they raise where a name is too long, or a folder may not be searched.
+    there = path if os.path.exists(path) else path.parent
     problem = (
         "is a folder"
-        if path.is_dir()
+        if os.path.isdir(path)
         else "there is no such folder"
-        if not there.exists()
+        if not os.path.isdir(path.parent)
         else "may not be written"
         if not os.access(there, os.W_OK)
         else None

@@ -24,11 +24,10 @@ class Map(SampleStage):
 
     def apply(self, sample: SampleDict, /) -> Iterable[SampleDict]:
         """Call the function."""
-        result: object = self.function(sample)
-        if not isinstance(result, dict):
-            found = "None" if result is None else f"a {type(result).__name__}"
+        result = self.function(sample)
+        if result is None:
             raise TypeError(
-                f"Map({self.function!r}): expected a sample, which is a dict, got {found} for "
-                f"{place_of(sample)}. To drop samples, use Select; to make several, a SampleStage."
+                f"Map({self.function!r}): expected a sample, got None for {place_of(sample)}. To "
+                "drop samples, use Select."
             )
         return (result,)

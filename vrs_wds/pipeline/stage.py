@@ -12,8 +12,9 @@ Before `Decode` a sample is a dict as webdataset has it: `__key__`, `__url__`, a
 extension. After it: `__key__`, `__url__`, `image`, one parsed sidecar a task, `meta`.
 """
 
+import reprlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, cast
 
@@ -66,21 +67,25 @@ class SampleStage(BriefRepr, ABC):
 
 
 def results_of(stage: SampleStage, sample: SampleDict) -> list[SampleDict]:
-    """Return what a stage makes of a sample. Stages are the user's: it is checked.
+    """Return what a stage makes of a sample, in a list. Stages are the user's: it is checked.
 
     Raises:
-        TypeError: if that is not samples, or not one where the stage promises it.
+        TypeError: if that is no list or the like, or not one sample where the stage promises it.
     """
     try:
-        given = stage.apply(sample)
-        results = [given] if isinstance(given, dict | str) else list(given)
+        given: object = stage.apply(sample)
+        # A dict is one sample, and would be taken for its names.
+        results = (
+            list(given)
+            if isinstance(given, Iterable) and not isinstance(given, dict | str)
+            else None
+        )
     except StopIteration as error:  # a generator around it would seem to be at its end
         raise RuntimeError(f"{stage!r} raised StopIteration for {place_of(sample)}.") from error
-    if isinstance(given, dict) or not all(isinstance(result, dict) for result in results):
-        kinds = "a dict" if isinstance(given, dict) else f"a {type(results[0]).__name__}"
+    if results is None:
+        found = "None" if given is None else f"a {type(given).__name__}"
         raise TypeError(
-            f"{stage!r}: expected samples, which are dicts, in a list or a tuple; got {kinds} for "
-            f"{place_of(sample)}."
+            f"{stage!r}: expected a list or a tuple of samples, got {found} for {place_of(sample)}."
         )
     if stage.one_to_one and len(results) != 1:
         raise TypeError(
@@ -100,7 +105,9 @@ def check_callable(stage: SampleStage, function: object) -> None:
         raise ConfigError(f"{stage!r}: expected a function, got {function!r}.")
 
 
-def place_of(sample: SampleDict) -> str:
+def place_of(sample: Any) -> str:  # noqa: ANN401 - mostly a sample
     """Return `shard: sample 'key'`, for messages."""
+    if not isinstance(sample, Mapping):
+        return f"{type(sample).__name__} {reprlib.repr(sample)}"  # in somebody's own pipeline
     url = sample.get("__url__")
     return f"{url + ': ' if url else ''}sample {sample.get('__key__', '?')!r}"

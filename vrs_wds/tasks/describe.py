@@ -5,6 +5,8 @@ import reprlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from vrs_wds.errors import ConfigError
 from vrs_wds.tasks.task import FactKind, Task
 
@@ -63,6 +65,8 @@ def _plain(value: object, kind: FactKind) -> Fact | None:
     if kind == "str":
         return value if type(value) is str and value.isascii() else _text(value)
     # Not any iterable: a text would become its letters, and a set has no order.
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if not isinstance(value, list | tuple):
         return None
     texts = []
@@ -102,4 +106,4 @@ def _text(value: object) -> str | None:
         value.encode()
     except UnicodeEncodeError:
         return None
-    return str(value)
+    return str.__str__(value)  # `str()` of an Enum's member would be its name
