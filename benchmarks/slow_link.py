@@ -1,8 +1,7 @@
 """A TCP proxy that plays a link with a bandwidth and a latency.
 
 What comes from the server is handed on within the kernel (`splice`, Linux): a proxy that copies
-takes nearly half a core for 100 MB/s, and the methods are measured on these cores. This one takes a
-twentieth.
+takes much of a core for 100 MB/s, which the methods measured on the same cores would lack.
 """
 
 import fcntl
