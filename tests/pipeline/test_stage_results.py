@@ -80,6 +80,21 @@ def test_samples_of_another_form(small_dataset: ShardedDataset) -> None:
         list(Map(lambda pair: None)(iter([(1, 2)])))  # type: ignore[arg-type, return-value]
 
 
+def test_results_come_one_after_another() -> None:
+    """In a stream: a thousand tiles of a picture are not held at once."""
+    made: list[int] = []
+
+    def make() -> Iterator[SampleDict]:
+        for number in range(3):
+            made.append(number)
+            yield {"number": number}
+
+    results = Giving(make())(iter([{}]))
+
+    assert (next(results), made) == ({"number": 0}, [0])
+    assert (len(list(results)), made) == (2, [0, 1, 2])
+
+
 class Doubling:
     """A stream stage that takes the iterator when it is made."""
 

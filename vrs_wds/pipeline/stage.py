@@ -14,7 +14,7 @@ extension. After it: `__key__`, `__url__`, `image`, one parsed sidecar a task, `
 
 import reprlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from typing import Any, ClassVar, cast
 
@@ -66,33 +66,30 @@ class SampleStage(BriefRepr, ABC):
             yield from results_of(self, sample)
 
 
-def results_of(stage: SampleStage, sample: SampleDict) -> list[SampleDict]:
-    """Return what a stage makes of a sample, in a list. Stages are the user's: it is checked.
+def results_of(stage: SampleStage, sample: SampleDict) -> Iterator[SampleDict]:
+    """Yield what a stage makes of a sample, as it comes. Stages are the user's: it is checked.
 
     Raises:
         TypeError: if that is no list or the like, or not one sample where the stage promises it.
     """
     try:
         given: object = stage.apply(sample)
-        # A dict is one sample, and would be taken for its names.
-        results = (
-            list(given)
-            if isinstance(given, Iterable) and not isinstance(given, dict | str)
-            else None
-        )
     except StopIteration as error:  # a generator around it would seem to be at its end
         raise RuntimeError(f"{stage!r} raised StopIteration for {place_of(sample)}.") from error
-    if results is None:
+    # A dict is one sample, and would be taken for its names.
+    if not isinstance(given, Iterable) or isinstance(given, dict | str):
         found = "None" if given is None else f"a {type(given).__name__}"
         raise TypeError(
             f"{stage!r}: expected a list or a tuple of samples, got {found} for {place_of(sample)}."
         )
-    if stage.one_to_one and len(results) != 1:
-        raise TypeError(
-            f"{stage!r}: expected one sample, as one_to_one promises; got {len(results)} for "
-            f"{place_of(sample)}. Without that promise, a stage may give none or several."
-        )
-    return results
+    if stage.one_to_one:
+        given = list(given)
+        if len(given) != 1:
+            raise TypeError(
+                f"{stage!r}: expected one sample, as one_to_one promises; got {len(given)} for "
+                f"{place_of(sample)}. Without that promise, a stage may give none or several."
+            )
+    yield from given
 
 
 def check_callable(stage: SampleStage, function: object) -> None:
@@ -107,7 +104,7 @@ def check_callable(stage: SampleStage, function: object) -> None:
 
 def place_of(sample: Any) -> str:  # noqa: ANN401 - mostly a sample
     """Return `shard: sample 'key'`, for messages."""
-    if not isinstance(sample, Mapping):
+    if not isinstance(sample, dict):
         return f"{type(sample).__name__} {reprlib.repr(sample)}"  # in somebody's own pipeline
     url = sample.get("__url__")
     return f"{url + ': ' if url else ''}sample {sample.get('__key__', '?')!r}"
