@@ -7,32 +7,33 @@ from pathlib import Path
 import pytest
 
 SCRIPT = """
-import multiprocessing, time
+import multiprocessing, threading, time
 from concurrent.futures import ProcessPoolExecutor
 from vrs_wds.writer.engine import _stop
 
-RESULT_BYTES = 200_000_000  # takes longer to send than the delays differ by
+NUM_BYTES = 200_000_000  # takes longer to send than the delays differ by
 
 if __name__ == "__main__":
     for tenths in range(8):
         pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("forkserver"))
         pool.submit(int).result()  # the worker is there
-        pool.submit(bytes, RESULT_BYTES)
+        pool.submit({work})
         time.sleep(tenths / 20)
         _stop(pool)
-        print("stopped", flush=True)
+        print(threading.active_count(), flush=True)
 """
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_sending_a_result(tmp_path: Path) -> None:
-    """It is ended in the midst of it; nobody waits for the rest."""
+@pytest.mark.parametrize("work", ["bytes, NUM_BYTES", "len, bytes(NUM_BYTES)"])
+def test_a_worker_that_is_sending_or_receiving(tmp_path: Path, work: str) -> None:
+    """It is ended in the midst of it; nobody waits for the rest, and no thread is left."""
     script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
+    script.write_text(SCRIPT.replace("{work}", work))
 
     result = subprocess.run(
         [sys.executable, str(script)], capture_output=True, text=True, timeout=120
     )
 
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout.split() == ["stopped"] * 8
+    assert result.stdout.split() == ["1"] * 8

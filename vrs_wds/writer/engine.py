@@ -99,17 +99,22 @@ def _start_forkserver() -> None:
 
 def _stop(pool: ProcessPoolExecutor) -> None:
     """End the workers, whatever they are doing: nobody waits for their results any more."""
-    processes = list((pool._processes or {}).values())
-    results: Any = pool._result_queue
-    pool.shutdown(wait=False, cancel_futures=True)
+    internals: Any = pool
+    processes = list((internals._processes or {}).values())
+    if processes:
+        # A worker that is sending a result will have sent half of it, one that is receiving work
+        # will have read half of it. The pool's threads would wait for the other half for as long
+        # as somebody could send or read it, and so would the end of this process.
+        internals._result_queue._writer.close()
+        if sys.version_info < (3, 11, 5):  # github.com/python/cpython/issues/94777
+            internals._call_queue._reader.close()
     for process in processes:
         process.terminate()
     for process in processes:
         process.join()
-    if processes:
-        # One that was sending a result has sent half of it. The pool's thread, and so the end of
-        # this process, would wait for the rest for as long as somebody could send it.
-        results._writer.close()
+    # Waits for the pool's thread: one that ends at the same time as the interpreter makes that one
+    # write to a closed file.
+    pool.shutdown(cancel_futures=True)
 
 
 def _in_order(
