@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vrs_wds.errors import KeyFormatError
-from vrs_wds.sample import Sample, check_key, key_to_name, name_to_key, split_member_name
+from vrs_wds.sample import (
+    Sample,
+    SourceSample,
+    check_key,
+    key_to_name,
+    name_to_key,
+    split_member_name,
+)
 
 tricky = st.text(alphabet=st.sampled_from("a-xX0A2D/._ ü日\n"), min_size=1, max_size=12)
 
@@ -81,3 +88,12 @@ def test_sample_html_is_escaped_and_has_no_script() -> None:
 
     assert "<script" not in html
     assert 'onerror="x' not in html
+
+
+def test_a_source_sample_shows_itself_whatever_it_holds() -> None:
+    """A message shows one that was refused: its repr does not fail in turn."""
+    right = SourceSample("a", b"12345", "png", {"vqa": {}, "caption": {}})
+    wrong = SourceSample("a", None, "png", None)  # type: ignore[arg-type]
+
+    assert repr(right) == "SourceSample('a', png: 5 B, vqa, caption)"
+    assert repr(wrong) == "SourceSample('a', png: 0 B, no annotations)"

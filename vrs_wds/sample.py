@@ -41,10 +41,12 @@ class SourceSample:
     """Where it came from, for messages; such as `Images_train.zip: P0003_0002.png`."""
 
     def __repr__(self) -> str:
+        # Before anything was checked: the fields may hold anything.
         size = len(self.image) if isinstance(self.image, bytes) else 0
+        tasks = map(str, self.annotations) if isinstance(self.annotations, Mapping) else ()
         return (
             f"SourceSample({self.name!r}, {self.extension}: {size:,} B, "
-            f"{', '.join(self.annotations) or 'no annotations'})"
+            f"{', '.join(tasks) or 'no annotations'})"
         )
 
 

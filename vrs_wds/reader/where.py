@@ -120,11 +120,14 @@ class _Evaluator:
             raise self._refuse(left, "expected a column on one side")
         return result.astype(bool)
 
-    def _check_pair(self, node: ast.expr, column: object, constant: object) -> None:
-        """Refuse to compare a column of numbers with a text: they would never be equal."""
-        numeric = isinstance(column, np.ndarray) and column.dtype != object
-        if numeric and isinstance(constant, str):
-            raise self._refuse(node, f"a number is compared with the text {constant!r}")
+    def _check_pair(self, node: ast.expr, column: object, other: object) -> None:
+        """Refuse to compare numbers with texts: they would never be equal."""
+        if not isinstance(column, np.ndarray) or _holds_texts(column) == _holds_texts(other):
+            return
+        if isinstance(other, np.ndarray):
+            raise self._refuse(node, "a column of numbers is compared with a column of texts")
+        kind, found = ("text", "number") if _holds_texts(column) else ("number", "text")
+        raise self._refuse(node, f"a {kind} is compared with the {found} {other!r}")
 
     def _contains(self, left: ast.expr, right: ast.expr) -> Mask:
         if isinstance(right, ast.List | ast.Tuple | ast.Set):
@@ -180,3 +183,7 @@ class _Evaluator:
         source = _in_parentheses(self._expression)
         part = ast.get_source_segment(source, node) or self._expression
         return ConfigError(f"where: {part!r} in {self._expression!r}: {reason}.")
+
+
+def _holds_texts(side: object) -> bool:
+    return side.dtype == object if isinstance(side, np.ndarray) else isinstance(side, str)

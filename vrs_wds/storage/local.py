@@ -17,6 +17,9 @@ from vrs_wds.storage.reading import DISK, Reading
 from vrs_wds.storage.store import Stat, StoreWriter
 
 _MAX_OPEN_FILES = 128
+_READ_BUFFER_BYTES = 128 * 1024
+"""Read at once of an open file. A column of a large index has parts of some 64 KiB: a larger buffer
+would read their neighbours as well."""
 _ATTEMPTS = 100
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _TEMPORARY = ".tmp~"
@@ -125,7 +128,7 @@ class LocalStore:
     @contextmanager
     def open_reader(self, name: str) -> Iterator[BinaryIO]:
         """Open a file for reading."""
-        with (self.root / name).open("rb", buffering=1 << 20) as file:
+        with (self.root / name).open("rb", buffering=_READ_BUFFER_BYTES) as file:
             self._pins.pin(name, _to_stat(os.fstat(file.fileno())), self.url_of(name))
             yield file
 
