@@ -53,8 +53,7 @@ def pack_locally(
         _pass_over(packer, source, done)
         todo = spans(done, None, size)  # type: ignore[assignment]  # without end
         prepared = prepare_all(source, packer.config, num_workers=num_workers)
-    keys = _Keys(packer, source, done)
-
+    keys = _Keys(source)
     stops = [entry.stop for entry in done]
 
     def name(number: int) -> str:
@@ -62,6 +61,7 @@ def pack_locally(
         return shard_name(packer.config.shards.name, packer.split, before)
 
     try:
+        keys.note_packed(packer, done)
         with Finishing() as finishing:
             for span in todo:
                 stop = (span.block + 1) * size if span.stop is None else span.stop
@@ -125,10 +125,13 @@ def _changed(packer: Packer, number: int, sample: SourceSample | None) -> Resume
 class _Keys:
     """Refuses a key that is given twice, among all samples of the split."""
 
-    def __init__(self, packer: Packer, source: Samples, entries: Sequence[ShardEntry]) -> None:
+    def __init__(self, source: Samples) -> None:
         self._source = source
         self._seen = KeySet()
         self._waiting: list[tuple[str, int, str]] = []
+
+    def note_packed(self, packer: Packer, entries: Sequence[ShardEntry]) -> None:
+        """Note the keys of complete shards."""
         for entry in entries:
             keys = packer.journal.rows(entry, ["key"])["key"].to_pylist()
             self._waiting += [(key, number, "") for number, key in enumerate(keys, entry.start)]
