@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from vrs_wds.images.coded import DEFAULT_MAX_PIXELS, CodedPicture
 from vrs_wds.images.fallbacks import count_fallback
+from vrs_wds.images.header import ImageHeader
 from vrs_wds.images.jpeg import decode_jpeg
 from vrs_wds.images.jpeg_header import JpegHeader
 from vrs_wds.images.orientation import contiguous, swaps_sides
@@ -74,14 +75,8 @@ def decode_picture(
         ConfigError: see `decode_rgb`.
     """
     header = picture.header
-    size_wh = full_wh = (header.width, header.height)
-    least_wh = (0, 0)
-    if shrink is not None and header.format == "jpeg":
-        least_wh = shrink(full_wh)
-        if 2 * least_wh[0] > full_wh[0] or 2 * least_wh[1] > full_wh[1]:
-            least_wh = (0, 0)
-        else:
-            size_wh = shrunk_wh(full_wh, least_wh)
+    full_wh = (header.width, header.height)
+    size_wh, least_wh = decoded_size(header, shrink)
     out = None if slot is None else slot(size_wh[1], size_wh[0])
     if header.orientation == 1:
         pixels = _decode(picture, out, least_wh)
@@ -99,6 +94,22 @@ def decode_picture(
         expected = f"{header.width} x {header.height} RGB pixels as the header says"
         raise refusal(picture.where, expected=expected, found=f"an array of shape {pixels.shape}")
     return pixels
+
+
+def decoded_size(
+    header: ImageHeader, shrink: Shrink | None
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the `(width, height)` that a picture is decoded to, and the least that is asked for.
+
+    The least is (0, 0) where the picture comes in full.
+    """
+    full_wh = (header.width, header.height)
+    if shrink is None or header.format != "jpeg":
+        return full_wh, (0, 0)
+    least_wh = shrink(full_wh)
+    if 2 * least_wh[0] > full_wh[0] or 2 * least_wh[1] > full_wh[1]:
+        return full_wh, (0, 0)
+    return shrunk_wh(full_wh, least_wh), least_wh
 
 
 @lru_cache(maxsize=256)

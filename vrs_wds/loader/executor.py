@@ -160,25 +160,54 @@ def run_stages_over(
         Exception: what a stage raises that is no `SampleError`, with a note that names the sample.
     """
     outcomes: list[Outcome] = [s if isinstance(s, BadSample) else [s] for s in samples]
-    for step in [step for stage in stages for step in _steps_of(stage)]:
-        for i, outcome in enumerate(outcomes):
-            if isinstance(outcome, BadSample):
-                continue
-            try:
-                outcomes[i] = step(outcome, slots[i])
-            except SampleError as error:
-                sample: Any = samples[i]
-                outcomes[i] = bad_sample(error, sample["__key__"], sample["__url__"])
-            except Exception as error:
-                error.add_note(f"while loading {place_of(cast(SampleDict, samples[i]))}")
-                raise
+    for stage in stages:
+        for step in _steps_of(stage):
+            if isinstance(step, _Together):
+                step(outcomes, slots)
+            else:
+                _run_step(step, samples, outcomes, slots)
     return outcomes
 
 
 _Step = Callable[[list[SampleDict], Slot | None], list[SampleDict]]
 
 
-def _steps_of(stage: SampleStage) -> list[_Step]:
+def _run_step(
+    step: _Step,
+    samples: Sequence[SampleDict | BadSample],
+    outcomes: list[Outcome],
+    slots: Sequence[Slot | None],
+) -> None:
+    """Do one thing with what became of each sample so far."""
+    for i, outcome in enumerate(outcomes):
+        if isinstance(outcome, BadSample):
+            continue
+        try:
+            outcomes[i] = step(outcome, slots[i])
+        except SampleError as error:
+            sample: Any = samples[i]
+            outcomes[i] = bad_sample(error, sample["__key__"], sample["__url__"])
+        except Exception as error:
+            error.add_note(f"while loading {place_of(cast(SampleDict, samples[i]))}")
+            raise
+
+
+@dataclass(frozen=True)
+class _Together:
+    """Decodes what pictures it can one right after the other; the others stay as they are."""
+
+    stage: Decode
+
+    def __call__(self, outcomes: Sequence[Outcome], slots: Sequence[Slot | None]) -> None:
+        alone = [
+            (outcome[0], slot)
+            for outcome, slot in zip(outcomes, slots, strict=True)
+            if not isinstance(outcome, BadSample) and len(outcome) == 1 and slot is not None
+        ]
+        self.stage.finish_together([sample for sample, _ in alone], [slot for _, slot in alone])
+
+
+def _steps_of(stage: SampleStage) -> list[_Step | _Together]:
     """Return what is done with all samples before the next thing is."""
 
     def apply(samples: list[SampleDict], _: Slot | None) -> list[SampleDict]:
@@ -194,9 +223,12 @@ def _steps_of(stage: SampleStage) -> list[_Step]:
 
     def finish(samples: list[SampleDict], slot: Slot | None) -> list[SampleDict]:
         slot = slot if len(samples) == 1 else None
-        return [stage.finish(sample, slot) for sample in samples]
+        return [
+            sample if isinstance(sample["image"], np.ndarray) else stage.finish(sample, slot)
+            for sample in samples
+        ]
 
-    return [parse, finish]
+    return [parse, _Together(stage), finish]
 
 
 def chunked(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, get_args
 
 import numpy as np
@@ -9,8 +10,9 @@ from numpy.typing import NDArray
 
 from vrs_wds.errors import ConfigError
 from vrs_wds.images.coded import DEFAULT_MAX_PIXELS, CodedPicture
-from vrs_wds.images.decode import Slot, decode_picture
+from vrs_wds.images.decode import Shrink, Slot, decode_picture
 from vrs_wds.images.for_device import is_for_device
+from vrs_wds.images.together import decode_together
 from vrs_wds.pipeline.device_picture import DevicePicture, check_device
 from vrs_wds.pipeline.frames import with_picture
 from vrs_wds.pipeline.resize import (
@@ -127,6 +129,20 @@ class Decode(SampleStage):
             parsed["image"] = DevicePicture(left, new_wh, self.fit, self.device)
         return parsed
 
+    def finish_together(self, parsed: Sequence[SampleDict], slots: Sequence[Slot]) -> None:
+        """Decode the pictures that take nothing but a decoder; `finish` is for the others.
+
+        Much of what `finish` would do between two pictures is done beforehand: see
+        `vrs_wds.images.together`.
+        """
+        if self.device is not None:
+            return
+        pictures: list[CodedPicture] = [sample["image"] for sample in parsed]
+        decoded = decode_together(pictures, slots, shrink=self._shrink(), only_wh=self.size)
+        for sample, pixels in zip(parsed, decoded, strict=True):
+            if pixels is not None:
+                sample["image"] = pixels
+
     def _pixels(self, coded: CodedPicture, slot: Slot | None) -> NDArray[np.uint8]:
         if self.size is None:
             return decode_picture(coded, slot=slot)
@@ -136,17 +152,22 @@ class Decode(SampleStage):
         self, coded: CodedPicture, target: tuple[int, int], slot: Slot | None
     ) -> NDArray[np.uint8]:
         """Decode a picture and resize it; what is decoded to its last size is put in its slot."""
-        inner = inner_size(coded.size_wh, target, self.fit)
 
         def last_slot(height: int, width: int) -> NDArray[np.uint8] | None:
             return slot(height, width) if slot and (width, height) == target else None
 
-        shrink = (lambda _: inner) if self.filter == "shrunk" else None
-        image = decode_picture(coded, slot=last_slot, shrink=shrink)
+        image = decode_picture(coded, slot=last_slot, shrink=self._shrink())
         if (image.shape[1], image.shape[0]) == target:
             return image
+        inner = inner_size(coded.size_wh, target, self.fit)
         out = None if slot is None else slot(target[1], target[0])
         return resize_rgb(image, target, self.fit, filter=self.filter, inner_wh=inner, out=out)
+
+    def _shrink(self) -> Shrink | None:
+        """Return what tells the decoder how small a picture may be."""
+        if self.size is None or self.filter != "shrunk":
+            return None
+        return partial(inner_size, new_wh=self.size, fit=self.fit)
 
     def _named_tasks(self) -> tuple[str, ...] | None:
         if self.tasks is None or self.tasks in ("all", "complete"):
