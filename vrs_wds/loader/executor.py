@@ -267,7 +267,8 @@ def _submit(pool: ThreadPoolExecutor, work: Callable[[T], R], item: T) -> Future
     try:
         return pool.submit(work, item)
     except RuntimeError as error:
-        if "interpreter shutdown" in str(error) and threading.current_thread().daemon:
+        # Says "after interpreter shutdown", or only "after shutdown".
+        if "shutdown" in str(error) and threading.current_thread().daemon:
             # A daemon thread ends with the process. An exception would free the frames it passes,
             # and a tensor that is freed now aborts the process: torch asks for the lock again.
             threading.Event().wait()
