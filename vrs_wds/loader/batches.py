@@ -70,6 +70,7 @@ def read_in_threads(
     num_threads: int,
     switch_interval: float | None,
     ahead: int,
+    stop: Callable[[], object] = lambda: None,
 ) -> Generator[MadeBatch]:
     """Yield each planned batch with what its samples became; at most `ahead` chunks in advance."""
     queue: deque[tuple[RankBatch, BatchMemory, int]] = deque()
@@ -84,7 +85,11 @@ def read_in_threads(
                 yield Chunk(examples[start : start + MAX_CHUNK], start, memory)
 
     results = map_in_threads(
-        lambda chunk: chunk.read(reader), chunks(), num_threads=num_threads, ahead=ahead
+        lambda chunk: chunk.read(reader),
+        chunks(),
+        num_threads=num_threads,
+        ahead=ahead,
+        stop=stop,
     )
     made: list[Results] = []
     with closing(results):

@@ -19,6 +19,7 @@ from vrs_wds.pipeline.decode import Decode
 from vrs_wds.pipeline.faults import BadSample, bad_sample
 from vrs_wds.pipeline.stage import SampleDict, SampleStage, place_of, results_of
 from vrs_wds.reader.dataset import ShardedDataset
+from vrs_wds.storage.patience import stop_with
 from vrs_wds.tasks.registry import get_task
 
 T = TypeVar("T")
@@ -237,16 +238,24 @@ def chunked(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 
 def map_in_threads(
-    work: Callable[[T], R], items: Iterable[T], *, num_threads: int, ahead: int
+    work: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    num_threads: int,
+    ahead: int,
+    stop: Callable[[], object] = lambda: None,
 ) -> Generator[R]:
     """Apply a function in threads; yield results in the items' order, at most `ahead` in advance.
 
     When the iterator is closed or an exception passes through, work that has not begun is dropped
-    and the threads are joined.
+    and the threads are joined. `stop` is called before: it ends what they may wait for.
     """
     waiting: deque[Future[R]] = deque()
     iterator = iter(items)
-    pool = ThreadPoolExecutor(num_threads, thread_name_prefix="vrs_wds")
+    stopped = threading.Event()
+    pool = ThreadPoolExecutor(
+        num_threads, thread_name_prefix="vrs_wds", initializer=stop_with, initargs=(stopped,)
+    )
     is_finalizing = sys.is_finalizing  # at interpreter exit the module's own names are gone
     try:
         for item in islice(iterator, ahead):
@@ -257,6 +266,8 @@ def map_in_threads(
                 waiting.append(_submit(pool, work, item))
             yield result.pop()  # not kept here: it holds the memory of a batch
     finally:
+        stopped.set()
+        stop()
         if not is_finalizing():  # then the threads have been joined already
             # The garbage collector may end this in one of the threads, which cannot join itself.
             with suppress(RuntimeError):

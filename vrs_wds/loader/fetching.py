@@ -31,6 +31,7 @@ def fetch_and_read(
         source,
         items,
         done,
+        stop,
     ):
         results = read_in_threads(
             source,
@@ -40,6 +41,7 @@ def fetch_and_read(
             num_threads=num_threads,
             switch_interval=switch_interval,
             ahead=ahead,
+            stop=stop,
         )
         try:
             for made in results:
@@ -57,15 +59,19 @@ def fetched(
     items: Iterable[T],
     places_of: Callable[[T], Sequence[int]],
     read_ahead_bytes: int,
-) -> Iterator[tuple[ChunkReader, Iterable[T], Callable[[], None]]]:
-    """Give a reader and items to use instead of these, and what to call after each item."""
+) -> Iterator[tuple[ChunkReader, Iterable[T], Callable[[], None], Callable[[], None]]]:
+    """Give a reader and items to use instead of these.
+
+    And what to call after each item, and before those who use the reader are waited for.
+    """
     if not ReadAhead.helps(reader.dataset, read_ahead_bytes):
-        yield reader, items, lambda: None
+        yield reader, items, lambda: None, lambda: None
         return
     with ReadAhead[T](reader.dataset, reader.extensions, max_bytes=read_ahead_bytes) as ahead:
         if reader.task is not None:  # a sample is kept decoded for its other examples
             places_of = _NewPlaces(places_of, reader.cache.max_items)
-        yield replace(reader, source=ahead.dataset), ahead.follow(items, places_of), ahead.done
+        source = replace(reader, source=ahead.dataset)
+        yield source, ahead.follow(items, places_of), ahead.done, ahead.stop
 
 
 class _NewPlaces(Generic[T]):

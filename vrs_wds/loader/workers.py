@@ -70,7 +70,7 @@ class _WorkerBatches(IterableDataset[tuple[list[int], Results]]):
         batches = self._make_order().batches(epoch, self._world, start=first, step=step)
         parts = _parts(info.id, dealing, zip(count(first - start, step), batches))
         share = self._read_ahead_bytes // info.num_workers
-        with fetched(reader, parts, places_of_examples, share) as (source, items, done):
+        with fetched(reader, parts, places_of_examples, share) as (source, items, done, _):
             for examples in items:
                 capacity = max(capacity, len(examples))  # a shorter last batch fits too
                 memory = BatchMemory(pool, len(examples), capacity)

@@ -1,5 +1,6 @@
 """Reads members by the index: plans byte ranges, fetches them, checks every byte."""
 
+import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -9,6 +10,7 @@ import msgspec
 
 from vrs_wds.errors import ChecksumMismatch, ShardNotFound, ShardTruncated
 from vrs_wds.shard.checksums import crc32c
+from vrs_wds.storage.patience import stop_event, stop_with
 from vrs_wds.storage.reading import NEAR, Reading, reading_of
 
 _PADDING = NEAR.gap_bytes
@@ -158,8 +160,16 @@ def _fetched(
     if requests <= 1:
         yield from map(fetch, ranges)
         return
-    with ThreadPoolExecutor(requests, "vrs_wds-get") as pool:
-        yield from pool.map(fetch, ranges)
+    outer = stop_event()  # of a loader's thread, which may be told to stop while it waits here
+    stopped = threading.Event() if outer is None else outer
+    with ThreadPoolExecutor(
+        requests, "vrs_wds-get", initializer=stop_with, initargs=(stopped,)
+    ) as pool:
+        try:
+            yield from pool.map(fetch, ranges)
+        finally:
+            if outer is None:
+                stopped.set()
 
 
 def damaged(

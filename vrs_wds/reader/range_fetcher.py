@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from vrs_wds.reader.members import RangeSource
 from vrs_wds.reader.range_plan import PlannedRange
+from vrs_wds.storage.patience import stop_with
 from vrs_wds.storage.reading import Reading
 
 R = TypeVar("R")
@@ -63,7 +64,13 @@ class RangeFetcher:
         self._on_change = on_change
         self._lock = threading.Lock()
         # One thread more than requests, for `submit`.
-        self._pool = ThreadPoolExecutor(reading.requests + 1, "vrs_wds-ahead")
+        self._stopped = threading.Event()
+        self._pool = ThreadPoolExecutor(
+            reading.requests + 1,
+            "vrs_wds-ahead",
+            initializer=stop_with,
+            initargs=(self._stopped,),
+        )
         self._is_closed = False
         self._waiting: deque[Fetch] = deque()
         self._first_bytes = self._waiting_bytes = 0
@@ -128,11 +135,16 @@ class RangeFetcher:
             self._is_closed = True
             return None
 
-    def close(self) -> None:
-        """Begin nothing more, wait for what is under way, and drop everything."""
+    def stop(self) -> None:
+        """Begin nothing more, and send nothing again that fails."""
+        self._stopped.set()
         with self._lock:
             self._is_closed = True
             self._waiting.clear()
+
+    def close(self) -> None:
+        """Begin nothing more, wait for what is under way, and drop everything."""
+        self.stop()
         if not sys.is_finalizing():  # then the threads have been joined already
             # The garbage collector may call this in one of the threads, which cannot join itself.
             with suppress(RuntimeError):

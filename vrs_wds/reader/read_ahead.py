@@ -148,6 +148,12 @@ class ReadAhead(Generic[T]):
         start = offset - fetch.planned.start
         return memoryview(future.result())[start : start + size]
 
+    def stop(self) -> None:
+        """Begin no more requests: whoever waits for one gets its bytes, or its error, soon."""
+        fetcher = self._fetcher
+        if fetcher is not None:
+            fetcher.stop()
+
     def close(self) -> None:
         """Begin no more requests, and wait for those under way."""
         with self._lock:

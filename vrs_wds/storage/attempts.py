@@ -11,6 +11,7 @@ from vrs_wds.errors import FileChanged, StorageError
 from vrs_wds.storage.counters import Counters
 from vrs_wds.storage.credentials import environment_secrets, places_tried
 from vrs_wds.storage.failures import RETRIED, Failure, Kind, ShortBody, describe
+from vrs_wds.storage.patience import stop_event
 from vrs_wds.storage.private_options import known_secrets
 from vrs_wds.storage.transfer import TransferOptions
 
@@ -19,6 +20,7 @@ _T = TypeVar("_T")
 _FIRST_SECONDS = {Kind.BUSY: 1.0}
 _OTHER_FIRST_SECONDS = 0.2
 _MAX_SECONDS = 20.0
+_STOPPED = Failure(Kind.BROKEN, "reading was ended before the server answered")
 _RETRIES_OF_A_STRANGER = 2
 """An endpoint that has never answered is tried less often: its address may be wrong."""
 
@@ -47,7 +49,7 @@ def attempt(
 
     Waits 0.2 s, after "too many requests" 1 s, twice as long each time, up to 20 s, and shortens
     each wait by up to a half at random, so that many readers do not come back at once. The client
-    does not show a server's `Retry-After`.
+    does not show a server's `Retry-After`. Nothing is sent any more when the thread is to stop.
 
     Args:
         do: Sends one request.
@@ -65,7 +67,10 @@ def attempt(
 
     sent, in_a_row, before = 0, 0, 0
     began = last = time.monotonic()
+    stopped = stop_event()
     while True:
+        if stopped is not None and stopped.is_set():
+            raise Failed(_STOPPED, sent=sent, seconds=time.monotonic() - began)
         sent += 1
         counters.add(requests=1)
         try:
@@ -95,7 +100,10 @@ def attempt(
             raise Failed(failure, sent=sent, seconds=now - began)
         _LOG.info("%s: %s; trying again in %.1f s", what, failure.text, wait)
         counters.add(retries=1)
-        time.sleep(wait)
+        if stopped is None:
+            time.sleep(wait)
+        else:
+            stopped.wait(wait)
 
 
 def all_secrets() -> Iterator[str]:

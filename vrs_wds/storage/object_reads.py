@@ -11,6 +11,7 @@ from vrs_wds.storage.attempts import all_secrets
 from vrs_wds.storage.clients import Use
 from vrs_wds.storage.failures import Kind, ShortBody, describe
 from vrs_wds.storage.object_requests import ObjectRequests, stat_of
+from vrs_wds.storage.patience import carried
 from vrs_wds.storage.pins import Pins, check_same
 from vrs_wds.storage.ranges import check_ranges, cut_range
 from vrs_wds.storage.store import Stat
@@ -65,7 +66,9 @@ class ObjectReads:
         if stat.size <= len(first):
             return first, stat
         rest = cut_range(len(first), stat.size - len(first), size)
-        pieces = self.pool().map(lambda piece: self.piece(name, piece[0], piece[1], stat)[0], rest)
+        pieces = self.pool().map(
+            carried(lambda piece: self.piece(name, piece[0], piece[1], stat)[0]), rest
+        )
         return b"".join([first, *pieces]), stat
 
     def beginning(self, name: str, size: int) -> bytes:
@@ -89,7 +92,9 @@ class ObjectReads:
             return data
 
         flat = [piece for group in pieces for piece in group]
-        fetched = iter(map(fetch, flat) if len(flat) == 1 else self.pool().map(fetch, flat))
+        fetched = iter(
+            map(fetch, flat) if len(flat) == 1 else self.pool().map(carried(fetch), flat)
+        )
         return [
             next(fetched) if len(group) == 1 else b"".join([next(fetched) for _ in group])
             for group in pieces
