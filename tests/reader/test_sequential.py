@@ -52,6 +52,17 @@ def test_odd_and_compressed_tars_are_read(tmp_path: Path, suffix: str) -> None:
     assert found == [("d/z", ["jpg", "vqa.json"]), ("a" * 150, ["png"]), ("ü", ["x.json"])]
 
 
+def test_a_changed_byte_of_a_compressed_tar_is_found(tmp_path: Path) -> None:
+    """By the checksum at the end of the compressed data, which is read as well."""
+    data = bytearray(gzip.compress(odd_tar(), compresslevel=0))  # as it is, with a checksum
+    data[data.rindex(b"JSON")] ^= 1  # what the last member holds
+    path = tmp_path / "x.tar.gz"
+    path.write_bytes(data)
+
+    with pytest.raises(ShardTruncated, match="is damaged"):
+        list(read_shard(str(path)))
+
+
 @pytest.mark.parametrize("suffix", [suffix for suffix in SUFFIXES if suffix != "tar"])
 def test_a_compressed_tar_cut_short_is_truncated(tmp_path: Path, suffix: str) -> None:
     """Whatever the compression says about it."""

@@ -166,14 +166,19 @@ def test_directories_and_links_have_no_data() -> None:
         assert read(tar[:1024] + bytes(stated) + tar[1024:]) == [("a.txt", b"1"), ("b.txt", b"2")]
 
 
-@pytest.mark.parametrize("where", ["hole", "joined"])
+@pytest.mark.parametrize("where", ["hole", "long hole", "joined", "joined whole"])
 def test_data_after_the_end_are_an_error(where: str) -> None:
     """A part of the file was lost, or tars were joined: nothing is passed over in silence."""
     tar = bytearray(make_tar([("a.txt", b"1"), ("b.txt", b"2")]))
     if where == "hole":
         tar[1024:1536] = bytes(512)
-    else:
+    elif where == "long hole":
+        tar = bytearray(make_tar([("a.txt", b"1"), ("b.txt", b"2"), ("c.txt", b"3")]))
+        tar[1024:2048] = bytes(1024)  # the second member, whole
+    elif where == "joined":
         tar = tar[: 4 * 512 + 512] + tar
+    else:
+        tar = tar + bytes(200_000) + tar
     with pytest.raises(ShardFormatError, match=r"zeros closes the tar, but there are data after"):
         read(bytes(tar))
 

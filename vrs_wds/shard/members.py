@@ -24,6 +24,7 @@ from vrs_wds.shard.tar_header import (
     parse_pax_records,
 )
 
+_END_BYTES = 64 * 1024
 MAX_HEADER_BYTES = 1024 * 1024
 """An extended header larger than this is refused."""
 DEFAULT_MAX_MEMBER_BYTES = 2 * 1024**3
@@ -135,13 +136,17 @@ def group_members(members: Iterable[Member], *, url: str) -> Iterator[Sample]:
 
 
 def _check_end(stream: Readable, where: str) -> None:
-    """Refuse data after a zero block: a hole in the file, or a second tar behind the first."""
-    block = stream.read(BLOCK)
-    if block.strip(b"\x00"):
-        raise ShardFormatError(
-            f"{where}: a block of zeros closes the tar, but there are data after it: a part of the "
-            "file was lost, or tars were joined. Fetch the shard again."
-        )
+    """Refuse data after a zero block: a hole in the file, or a second tar behind the first.
+
+    Reads to the very end, where compressed data have their checksum.
+    """
+    while block := stream.read(_END_BYTES):
+        if block.strip(b"\x00"):
+            raise ShardFormatError(
+                f"{where}: a block of zeros closes the tar, but there are data after it: a part of "
+                "the file was lost, or tars were joined. Fetch the shard again; of joined tars, "
+                "make one shard each."
+            )
 
 
 def _with_extensions(header: TarHeader, extended: dict[str, str]) -> TarHeader:
