@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar, cast
 
@@ -163,28 +164,26 @@ def run_stages_over(
     outcomes: list[Outcome] = [s if isinstance(s, BadSample) else [s] for s in samples]
     for stage in stages:
         for step in _steps_of(stage):
-            if isinstance(step, _Together):
-                step(outcomes, slots)
-            else:
-                _run_step(step, samples, outcomes, slots)
+            step(samples, outcomes, slots)
     return outcomes
 
 
-_Step = Callable[[list[SampleDict], Slot | None], list[SampleDict]]
+_Step = Callable[[Sequence[SampleDict | BadSample], list[Outcome], Sequence[Slot | None]], None]
+"""Takes samples, what became of each so far, which it changes, and their slots."""
 
 
-def _run_step(
-    step: _Step,
+def _one_by_one(
+    work: Callable[[list[SampleDict], Slot | None], list[SampleDict]],
     samples: Sequence[SampleDict | BadSample],
     outcomes: list[Outcome],
     slots: Sequence[Slot | None],
 ) -> None:
-    """Do one thing with what became of each sample so far."""
+    """Do one thing with what became of each sample so far, where it is good."""
     for i, outcome in enumerate(outcomes):
         if isinstance(outcome, BadSample):
             continue
         try:
-            outcomes[i] = step(outcome, slots[i])
+            outcomes[i] = work(outcome, slots[i])
         except SampleError as error:
             sample: Any = samples[i]
             outcomes[i] = bad_sample(error, sample["__key__"], sample["__url__"])
@@ -193,29 +192,29 @@ def _run_step(
             raise
 
 
-@dataclass(frozen=True)
-class _Together:
-    """Decodes what pictures it can one right after the other; the others stay as they are."""
+def _together(
+    decode: Decode,
+    _: Sequence[SampleDict | BadSample],
+    outcomes: list[Outcome],
+    slots: Sequence[Slot | None],
+) -> None:
+    """Decode what pictures can be one right after the other; the others stay as they are."""
+    alone = [
+        (outcome[0], slot)
+        for outcome, slot in zip(outcomes, slots, strict=True)
+        if not isinstance(outcome, BadSample) and len(outcome) == 1 and slot is not None
+    ]
+    decode.finish_together([sample for sample, _ in alone], [slot for _, slot in alone])
 
-    stage: Decode
 
-    def __call__(self, outcomes: Sequence[Outcome], slots: Sequence[Slot | None]) -> None:
-        alone = [
-            (outcome[0], slot)
-            for outcome, slot in zip(outcomes, slots, strict=True)
-            if not isinstance(outcome, BadSample) and len(outcome) == 1 and slot is not None
-        ]
-        self.stage.finish_together([sample for sample, _ in alone], [slot for _, slot in alone])
-
-
-def _steps_of(stage: SampleStage) -> list[_Step | _Together]:
+def _steps_of(stage: SampleStage) -> list[_Step]:
     """Return what is done with all samples before the next thing is."""
 
     def apply(samples: list[SampleDict], _: Slot | None) -> list[SampleDict]:
         return [result for sample in samples for result in results_of(stage, sample)]
 
     if type(stage) is not Decode or stage.defer:  # a class of the user does it in its own way
-        return [apply]
+        return [partial(_one_by_one, apply)]
 
     parse_one = stage.parser()
 
@@ -229,7 +228,7 @@ def _steps_of(stage: SampleStage) -> list[_Step | _Together]:
             for sample in samples
         ]
 
-    return [parse, _Together(stage), finish]
+    return [partial(_one_by_one, parse), partial(_together, stage), partial(_one_by_one, finish)]
 
 
 def chunked(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

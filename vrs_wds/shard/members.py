@@ -25,6 +25,7 @@ from vrs_wds.shard.tar_header import (
 )
 
 _END_BYTES = 64 * 1024
+"""Of what follows the end of a tar, looked at at once."""
 MAX_HEADER_BYTES = 1024 * 1024
 """An extended header larger than this is refused."""
 DEFAULT_MAX_MEMBER_BYTES = 2 * 1024**3
