@@ -39,6 +39,18 @@ def turned(orientation: int) -> bytes:
     return saved(exif=exif)
 
 
+def without_colour() -> bytes:
+    """Encode a picture in colour of which the brightness alone was sent.
+
+    A decoder paints the rest grey and does not complain.
+    """
+    grey = saved("L")
+    start = grey.index(b"\xff\xc0")
+    size = grey[start + 5 : start + 9]
+    components = bytes([3, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0])
+    return grey[:start] + b"\xff\xc0\x00\x11\x08" + size + components + grey[start + 13 :]
+
+
 PLAIN = {
     "jpeg": saved(),
     "progressive": saved(progressive=True),
@@ -48,8 +60,11 @@ PLAIN = {
 }
 OTHERS = {
     "turned": turned(6),
+    "upside down": turned(3),
+    "mirrored": turned(2),
     "cmyk": saved("CMYK"),
     "png": saved(format="png"),
+    "without colour": without_colour(),
     "cut": saved(quality=95)[:-400],
     "mixed up": saved()[:300] + saved()[500:],
 }
